@@ -1,1 +1,3 @@
-fn main(){}
+//! The command: arguments in, exit code out.
+
+fn main() {}

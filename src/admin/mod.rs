@@ -1,0 +1,1 @@
+//! The admin address: health, metrics, configuration, endpoints, reload and drain over HTTP.

@@ -1,0 +1,1 @@
+//! Choosing an endpoint: policies, leases and what is remembered of an endpoint.

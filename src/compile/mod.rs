@@ -1,0 +1,1 @@
+//! From configuration to snapshot: every check and every message.

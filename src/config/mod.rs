@@ -1,0 +1,1 @@
+//! What the operator wrote: pure data with the place of every value.

@@ -1,0 +1,1 @@
+//! The one writer: reload, discovery, drain.

@@ -1,0 +1,1 @@
+//! Behaviours a route adds to an exchange: one file each.

@@ -1,0 +1,1 @@
+//! The decisions of one exchange, in order.

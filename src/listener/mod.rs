@@ -1,0 +1,1 @@
+//! Sockets and TLS: bind, accept, admission, PROXY protocol, certificates.

@@ -1,0 +1,1 @@
+//! What the operator sees: metrics, the access log and the program log.

@@ -1,0 +1,1 @@
+//! Pure matching: which route wins for a request, and why the others lost.

@@ -133,3 +133,43 @@ impl Flow {
         }
     }
 }
+
+/// A body that is there already.
+#[derive(Debug)]
+pub(crate) struct Present(Bytes);
+
+impl Present {
+    pub(crate) const fn new(body: Bytes) -> Self {
+        Self(body)
+    }
+}
+
+impl Source for Present {
+    fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<Fill, Fault>> {
+        Poll::Ready(Ok(if self.0.is_empty() {
+            Fill::End
+        } else {
+            Fill::Data
+        }))
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        drop(self.take(bytes));
+    }
+
+    fn take(&mut self, most: usize) -> Bytes {
+        self.0.split_to(most.min(self.0.len()))
+    }
+
+    fn ends_after(&self, bytes: usize) -> bool {
+        self.0.len() == bytes
+    }
+
+    fn trailers(&mut self) -> Option<Fields> {
+        None
+    }
+}

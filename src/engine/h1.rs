@@ -38,6 +38,8 @@ pub(crate) struct H1 {
     /// Bytes to be written, from `written` on.
     pub(crate) outbound: Vec<u8>,
     written: usize,
+    /// Whether a byte of the current message has reached the socket.
+    touched: bool,
     incoming: Incoming,
     outgoing: Outgoing,
     /// The part of `inbound`, from its start, that is body.
@@ -82,6 +84,7 @@ impl H1 {
             inbound,
             outbound: Vec::new(),
             written: 0,
+            touched: false,
             incoming: Incoming::Done,
             outgoing: Outgoing::Done,
             piece: 0,
@@ -110,6 +113,7 @@ impl H1 {
 
     /// The framing of the body that goes out now, its head being in `outbound`.
     pub(crate) fn promise_body(&mut self, length: BodyLength) {
+        self.touched = false;
         self.outgoing = match length {
             BodyLength::Empty | BodyLength::Exact(0) => Outgoing::Done,
             BodyLength::Exact(bytes) => Outgoing::Exact(bytes),
@@ -148,11 +152,24 @@ impl H1 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += count;
+            self.touched = true;
         }
         self.outbound.clear();
         self.written = 0;
         // TCP has nothing to flush; TLS may hold a record that the socket did not take.
         Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    /// Whether a byte of the message that goes out has reached the socket.
+    pub(crate) fn has_written(&self) -> bool {
+        self.touched
+    }
+
+    /// From here on both directions are plain bytes until either side ends.
+    pub(crate) fn tunnel(&mut self) {
+        self.piece = 0;
+        self.incoming = Incoming::UntilClose;
+        self.outgoing = Outgoing::UntilClose;
     }
 
     fn broken(&self) -> Fault {

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use super::{
     body::{Flow, Present, Sink, Source, Waits},
     deadline::Deadline,
-    transfer::{Side, Transfer},
+    record::Recorded,
+    transfer::Transfer,
     upstream::{Remote, UpstreamSide},
     worker::Worker,
 };
@@ -57,12 +58,27 @@ pub(crate) struct Scratch {
 pub(crate) struct Carrier<'a, C> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) client: &'a mut C,
-    pub(crate) scratch: &'a mut Scratch,
     pub(crate) deadline: &'a Deadline,
+    pub(crate) scratch: &'a mut Scratch,
     pub(crate) exchange: &'a mut Exchange,
 }
 
-impl<C: Client> Carrier<'_, C> {
+impl<'a, C: Client> Carrier<'a, C> {
+    pub(crate) fn new(
+        worker: &'a Rc<Worker>,
+        client: &'a mut C,
+        deadline: &'a Deadline,
+        recorded: &'a mut Recorded<'_>,
+    ) -> Self {
+        Self {
+            worker,
+            client,
+            deadline,
+            scratch: &mut *recorded.scratch,
+            exchange: &mut recorded.exchange,
+        }
+    }
+
     /// Carries the exchange to its end. The record is the caller's to write: it has the exchange also when this future
     /// is dropped or panics.
     pub(crate) async fn run(&mut self) {

@@ -13,7 +13,6 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{
-    io::AsyncReadExt,
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
@@ -29,8 +28,10 @@ use super::{
 use crate::{
     gateway::{Connection, TlsSession},
     listener::{
-        AcceptFault, AcceptPause, Admission, Full, HandshakeFault, ProxyHeader, TlsInfo,
-        handshake_fault, parse_proxy_header, tune,
+        accept::{AcceptFault, AcceptPause, tune},
+        admission::{Admission, Full},
+        proxy_protocol::{self, ProxyHeader},
+        tls::{TlsInfo, handshake_fault},
     },
     observe::Resumed,
     snapshot::ListenerPlan,
@@ -39,7 +40,7 @@ use crate::{
 /// How an HTTP/2 connection begins (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest PROXY header that is waited for.
-const PROXY_HEADER: usize = crate::listener::MAX_PROXY_HEADER;
+const PROXY_HEADER: usize = proxy_protocol::MAX_BYTES;
 
 /// One listening socket of one worker.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Door {
 
     /// Accepts until the door is closed.
     pub(crate) async fn run(self: Rc<Self>, worker: Rc<Worker>, socket: TcpListener) {
-        let mut backing_off = AcceptPause::default();
+        let mut backing_off = AcceptPause::new();
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
@@ -79,18 +80,18 @@ impl Door {
             };
             match accepted {
                 Ok((tcp, peer)) => {
-                    backing_off = AcceptPause::default();
+                    backing_off = AcceptPause::new();
                     self.welcome(&worker, tcp, peer);
                 }
                 Err(error) => match AcceptFault::of(&error) {
-                    AcceptFault::Passing => {}
+                    AcceptFault::Gone => {}
                     AcceptFault::Exhausted => {
                         tracing::warn!(%error, listener = %self.plan.borrow().name, "cannot accept for now");
                         pause(backing_off.lengthen()).await;
                     }
                     AcceptFault::Broken => {
                         tracing::error!(%error, listener = %self.plan.borrow().name, "accepting failed");
-                        pause(backing_off.lengthen()).await;
+                        return;
                     }
                 },
             }
@@ -181,7 +182,7 @@ async fn receive(worker: &Rc<Worker>, plan: &Arc<ListenerPlan>, tcp: TcpStream, 
                 Err(_) => {
                     return plan
                         .metrics
-                        .tls_handshake_failed(worker.id, HandshakeFault::Timeout.reason());
+                        .tls_handshake_failed(worker.id, "tls_timeout");
                 }
             }
         }
@@ -269,7 +270,7 @@ async fn read_proxy_header(tcp: &TcpStream) -> Result<ProxyHeader, &'static str>
         }
         let known = header.len();
         header.extend_from_slice(peeked.get(..count).unwrap_or_default());
-        let parsed = parse_proxy_header(&header).map_err(|error| error.reason())?;
+        let parsed = proxy_protocol::parse(&header).map_err(|error| error.reason())?;
         // Until it is complete, all that is there belongs to the header.
         let used = parsed.as_ref().map_or(count, |(length, _)| length.saturating_sub(known));
         take(tcp, &mut peeked, used).await.map_err(gone)?;

@@ -39,6 +39,8 @@ pub(crate) trait Client: Source + Sink {
         length: BodyLength,
         upgrade: Option<&[u8]>,
     ) -> Result<(), Fault>;
+    /// Whether the head of a final response has been handed over.
+    fn has_responded(&self) -> bool;
     /// Ready when the client has gone away. Asked while nothing is read from it.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Ends the exchange so that the client cannot take what it got for all.
@@ -79,13 +81,13 @@ impl<'a, C: Client> Carrier<'a, C> {
         }
     }
 
-    /// Carries the exchange to its end. The record is the caller's to write: it has the exchange also when this future
+    /// Carries an exchange, whose request has a body of that length, to its end. The record is the caller's to write: it has the exchange also when this future
     /// is dropped or panics.
-    pub(crate) async fn run(&mut self) {
+    pub(crate) async fn run(&mut self, length: BodyLength) {
         let worker = self.worker;
         let verdict = self
             .exchange
-            .decide(&mut self.scratch.request, &mut || worker.random());
+            .decide(&mut self.scratch.request, length, &mut || worker.random());
         match verdict {
             Verdict::Answer(answer) => self.answer(&answer).await,
             Verdict::Forward => {
@@ -100,7 +102,7 @@ impl<'a, C: Client> Carrier<'a, C> {
     pub(crate) async fn give_up(&mut self, fault: Fault) {
         self.exchange.failed(fault);
         let unheard = matches!(fault, Fault::ClientGone | Fault::ClientStalled);
-        if unheard || self.exchange.is_answered() {
+        if unheard || self.client.has_responded() {
             self.client.abort();
             return;
         }
@@ -111,7 +113,9 @@ impl<'a, C: Client> Carrier<'a, C> {
     async fn answer(&mut self, answer: &Reply) {
         let Scratch { request, response } = &mut *self.scratch;
         head_of(answer, &self.worker.date(), response);
-        self.exchange.answer(request, response, answer.reason);
+        let worker = self.worker;
+        self.exchange
+            .answer(request, response, answer.reason, &mut || worker.random());
         let length = BodyLength::Exact(answer.body.len() as u64);
         if let Err(fault) = self.client.respond(request, response, length, None) {
             self.exchange.failed(fault);
@@ -154,7 +158,7 @@ impl<'a, C: Client> Carrier<'a, C> {
             };
             match self
                 .exchange
-                .attempt_failed(&self.scratch.request, &lease, fault, progress, self.worker.now_ms())
+                .attempt_failed(&self.scratch.request, &lease, fault, progress, (self.worker.id, self.worker.now_ms()))
             {
                 Retry::Again => {}
                 Retry::GiveUp => return Err(fault),
@@ -242,9 +246,7 @@ impl<'a, C: Client> Carrier<'a, C> {
                 100..=199 => {
                     interim += 1;
                     if interim > MOST_INTERIM {
-                        return Err(Fault::UpstreamMalformed(
-                            crate::http::HeadError::TooManyInterim,
-                        ));
+                        return Err(Fault::UpstreamProtocol);
                     }
                     self.exchange.interim(response)?;
                     client.interim(request, response);
@@ -267,11 +269,11 @@ impl<'a, C: Client> Carrier<'a, C> {
         let Scratch { request, response } = &mut *self.scratch;
         let upgraded = response.status == 101;
         if upgraded && self.exchange.upgrade().is_none() {
-            return Err(Fault::UpstreamMalformed(
-                crate::http::HeadError::UnaskedUpgrade,
-            ));
+            return Err(Fault::UpstreamProtocol);
         }
-        self.exchange.respond(request, response)?;
+        let worker = self.worker;
+        self.exchange
+            .respond(request, response, &mut || worker.random())?;
         self.client
             .respond(request, response, length, self.exchange.upgrade())?;
         if upgraded {
@@ -279,10 +281,15 @@ impl<'a, C: Client> Carrier<'a, C> {
             remote.tunnel();
             transfer.tunnel();
         }
-        let tunnel = upgraded.then(|| self.worker.metrics.tunnel());
+        let gateway = self.worker.metrics.gateway();
+        if upgraded {
+            gateway.tunnel_opened(self.worker.id);
+        }
         let (client, deadline) = (&mut *self.client, self.deadline);
         let outcome = poll_fn(|cx| transfer.poll_rest(cx, client, remote, deadline)).await;
-        drop(tunnel);
+        if upgraded {
+            gateway.tunnel_closed(self.worker.id);
+        }
         outcome
     }
 }

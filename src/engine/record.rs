@@ -1,7 +1,7 @@
 //! An exchange and its heads, together with the promise that exactly one record is written of it: also when its
 //! connection dies, its future is dropped or it panics.
 
-use std::{rc::Rc, time::Instant};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use super::{exchange::Scratch, worker::Worker};
 use crate::gateway::{Connection, Exchange, Fault};
@@ -21,7 +21,6 @@ impl<'a> Recorded<'a> {
         scratch: &'a mut Scratch,
         started: Instant,
     ) -> Self {
-        worker.exchange_began();
         Self {
             exchange: Exchange::begin(
                 worker.snapshot(),
@@ -46,11 +45,10 @@ impl Drop for Recorded<'_> {
                 Fault::ClientGone
             });
         }
-        let worker = self.worker;
+        let (worker, log) = (self.worker, Arc::clone(&self.exchange.snapshot().access_log));
         self.exchange
             .record(&self.scratch.request, |record, touched| {
-                worker.record(record, touched);
+                worker.record(&log, record, touched);
             });
-        worker.exchange_ended();
     }
 }

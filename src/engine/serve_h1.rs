@@ -14,7 +14,7 @@ use super::{
     body::{Fill, Source},
     client_h1::ClientH1,
     deadline::{Deadline, Expired},
-    exchange::{Carrier, Client, Scratch},
+    exchange::{Carrier, Scratch},
     h1::{End, H1, SMALL},
     record::Recorded,
     socket::Socket,
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     gateway::{Connection, Fault},
     http::{
+        BodyLength,
         h1::{HeadScan, parse_request},
         request_body,
     },
@@ -134,27 +135,25 @@ async fn serve_one(
         && served + 1 < listener.limits.requests
         && !worker.is_draining();
     let mut recorded = Recorded::begin(worker, connection, scratch, started);
-    let length = match &refusal {
-        None => request_body(&recorded.scratch.request).map_err(Fault::Request),
-        Some(fault) => Err(*fault),
+    let (length, refusal) = match refusal {
+        Some(fault) => (BodyLength::Empty, Some(fault)),
+        None => match request_body(&recorded.scratch.request) {
+            Ok(length) => (length, None),
+            Err(error) => (BodyLength::Empty, Some(Fault::Request(error))),
+        },
     };
-    let refusal = match length {
-        Ok(length) => {
-            io.expect_body(length);
-            None
-        }
-        Err(fault) => Some(fault),
-    };
+    io.expect_body(length);
     let mut client = ClientH1::new(io, &recorded.scratch.request, may_keep && refusal.is_none());
     let mut carrier = Carrier::new(worker, &mut client, deadline, &mut recorded);
     let panicked = match refusal {
-        None => unwinding(carrier.run()).await.is_err(),
+        None => unwinding(carrier.run(length)).await.is_err(),
         Some(fault) => unwinding(carrier.give_up(fault)).await.is_err(),
     };
     if panicked {
-        worker.panicked();
-        recorded.exchange.failed(Fault::Internal);
-        client.abort();
+        worker.metrics.gateway().panicked(worker.id);
+        let mut carrier = Carrier::new(worker, &mut client, deadline, &mut recorded);
+        carrier.give_up(Fault::Internal).await;
+        client.keep = false;
     }
     let (keep, aborted, waits) = (client.keep, client.aborted, client.awaits_continue);
     drop(recorded);

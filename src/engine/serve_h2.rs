@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use h2::{
+use ::h2::{
     RecvStream,
     server::{Builder, SendResponse},
 };
@@ -128,7 +128,7 @@ pub(crate) async fn serve(
 }
 
 enum Next {
-    Stream(Option<Result<(http::Request<RecvStream>, SendResponse<Bytes>), h2::Error>>),
+    Stream(Option<Result<(::http::Request<RecvStream>, SendResponse<Bytes>), ::h2::Error>>),
     Idle,
     Leave,
 }
@@ -136,7 +136,7 @@ enum Next {
 async fn serve_stream(
     worker: Rc<Worker>,
     shared: Rc<Shared>,
-    request: http::Request<RecvStream>,
+    request: ::http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
     let _open = StreamOpen(&shared);
@@ -146,7 +146,7 @@ async fn serve_stream(
     let limits = &shared.connection.listener.limits.head;
     let mut scratch = worker.scratch();
     scratch.request.clear();
-    let length = request_from_h2(&parts, limits, &mut scratch.request).and_then(|()| {
+    let length = request_from_h2(&parts, &mut scratch.request, limits).and_then(|()| {
         if complete {
             Ok(BodyLength::Empty)
         } else {

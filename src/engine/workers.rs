@@ -17,7 +17,7 @@ use tokio::sync::{
 
 use super::{door::Door, worker::Worker};
 use crate::{
-    listener::Admission,
+    listener::admission::Admission,
     observe::Metrics,
     snapshot::{ListenerPlan, SnapshotCell},
 };

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread::JoinHandle,
     time::Instant,
 };
@@ -42,7 +42,7 @@ pub struct DoorKey {
 #[derive(Debug)]
 struct Thread {
     commands: UnboundedSender<Command>,
-    handle: Option<JoinHandle<()>>,
+    handle: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Workers {
                     })?;
                 Ok(Thread {
                     commands,
-                    handle: Some(handle),
+                    handle: Mutex::new(Some(handle)),
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
@@ -148,12 +148,13 @@ impl Workers {
     }
 
     /// Cuts off whatever still runs, and waits until its records are written.
-    pub fn stop(&mut self) {
+    pub fn stop(&self) {
         for thread in &self.threads {
             thread.tell(Command::Stop);
         }
-        for thread in &mut self.threads {
-            if let Some(handle) = thread.handle.take()
+        for thread in &self.threads {
+            let handle = thread.handle.lock().map(|mut handle| handle.take());
+            if let Ok(Some(handle)) = handle
                 && handle.join().is_err()
             {
                 tracing::error!("a worker panicked");

@@ -8,7 +8,6 @@ mod chain;
 mod context;
 mod edits;
 mod names;
-mod pending;
 pub mod redirect;
 pub mod request_headers;
 pub mod request_id;

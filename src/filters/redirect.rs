@@ -2,10 +2,9 @@
 
 use super::chain::Reply;
 use super::context::Context;
-use super::pending::parse_authority;
 use super::setting::{RouteShape, SettingError};
 use super::target::{TargetTemplate, escaped};
-use crate::http::RequestHead;
+use crate::http::{RequestHead, parse_authority};
 
 /// The settings of the action `redirect`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

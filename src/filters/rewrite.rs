@@ -2,10 +2,9 @@
 
 use super::chain::{Flow, Reply};
 use super::context::Context;
-use super::pending::parse_authority;
 use super::setting::{RouteShape, SettingError};
 use super::target::{Target, TargetTemplate, parse_prefix};
-use crate::http::{RequestHead, TargetForm};
+use crate::http::{RequestHead, TargetForm, parse_authority};
 
 /// The settings of `rewrite`: at least one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! Targets made from what a route matched: `/users/*`, `/u/{id}?tab={tab}`.
 
 use super::context::Context;
-use super::pending::normalise_path;
 use super::setting::{RouteShape, SettingError};
-use crate::http::RequestHead;
+use crate::http::{RequestHead, normalise_path};
 
 /// A path, perhaps with a query, in which `{name}` stands for a capture and a last `/*` for the tail of the route.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use tokio::sync::{
 use super::{door::Door, worker::Worker};
 use crate::{
     listener::admission::Admission,
-    observe::Metrics,
+    observe::{LogSink, Metrics},
     snapshot::{ListenerPlan, SnapshotCell},
 };
 
@@ -63,6 +63,7 @@ impl Workers {
         count: usize,
         snapshots: &Arc<SnapshotCell>,
         metrics: &Arc<Metrics>,
+        log: &LogSink,
         clock: Instant,
     ) -> io::Result<Self> {
         let (leave, busy) = watch::channel(count);
@@ -74,12 +75,12 @@ impl Workers {
                     .build()?;
                 let (commands, inbox) = unbounded_channel();
                 let (reader, metrics) = (snapshots.reader(), Arc::clone(metrics));
-                let leave = Arc::clone(&leave);
+                let (leave, log) = (Arc::clone(&leave), log.worker());
                 let handle = std::thread::Builder::new()
                     .name(format!("worker-{id}"))
                     .spawn(move || {
                         let tasks = tokio::task::LocalSet::new();
-                        let worker = Worker::new(id, reader, metrics, clock);
+                        let worker = Worker::new(id, reader, metrics, log, clock);
                         tasks.block_on(&runtime, work(Rc::clone(&worker), inbox));
                         // Dropping what is left writes its records; then they are handed over.
                         worker.stop();

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::status::{Cause, ReloadReport, Status};
+use super::status::{Cause, Phase, ReloadReport, Status};
 
 /// Asks the controller. Clones ask the same one.
 #[derive(Clone, Debug)]
 pub struct ControlHandle {
     commands: mpsc::Sender<Command>,
-    status: Arc<ArcSwap<Status>>,
+    status: watch::Receiver<Arc<Status>>,
 }
 
 /// What a controller can be asked for.
@@ -24,11 +23,11 @@ pub(super) enum Command {
 /// The controller has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the gateway is stopping")]
-pub struct Stopped;
+pub struct Ended;
 
 impl ControlHandle {
     /// A handle and the other end of it.
-    pub(super) fn new(status: Arc<ArcSwap<Status>>) -> (Self, mpsc::Receiver<Command>) {
+    pub(super) fn new(status: watch::Receiver<Arc<Status>>) -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(QUEUE);
         (Self { commands, status }, receiver)
     }
@@ -38,13 +37,13 @@ impl ControlHandle {
     ///
     /// # Errors
     /// The controller has ended.
-    pub async fn reload(&self, cause: Cause) -> Result<Arc<ReloadReport>, Stopped> {
+    pub async fn reload(&self, cause: Cause) -> Result<Arc<ReloadReport>, Ended> {
         let (answer, answered) = oneshot::channel();
         self.commands
             .send(Command::Reload(cause, answer))
             .await
-            .map_err(|_| Stopped)?;
-        answered.await.map_err(|_| Stopped)
+            .map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
     }
 
     /// Begins to drain: not ready any more, no new connections, and those that are open end with their exchanges.
@@ -52,19 +51,35 @@ impl ControlHandle {
     ///
     /// # Errors
     /// The controller has ended.
-    pub async fn drain(&self) -> Result<(), Stopped> {
+    pub async fn drain(&self) -> Result<(), Ended> {
         let (answer, answered) = oneshot::channel();
         self.commands
             .send(Command::Drain(answer))
             .await
-            .map_err(|_| Stopped)?;
-        answered.await.map_err(|_| Stopped)
+            .map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
     }
 
     /// How things stand.
     #[must_use]
     pub fn status(&self) -> Arc<Status> {
-        self.status.load_full()
+        Arc::clone(&self.status.borrow())
+    }
+
+    /// Follows how things stand, for those who have to do something about a new configuration.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Status>> {
+        self.status.clone()
+    }
+
+    /// Waits until a drain has begun, or the controller has ended.
+    pub async fn draining(&self) {
+        // An error means that the controller has ended.
+        let _ = self
+            .status
+            .clone()
+            .wait_for(|status| status.phase == Phase::Draining)
+            .await;
     }
 }
 

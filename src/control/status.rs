@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::config::Diagnostic;
+use crate::config::{Config, Diagnostics};
 
 /// How things stand. Written by the controller, read by the admin address.
 #[derive(Clone, Debug)]
@@ -15,16 +15,25 @@ pub struct Status {
     pub generation: u64,
     /// Its hash: equal configurations have equal hashes.
     pub hash: String,
+    /// The configuration that serves.
+    pub config: Arc<Config>,
     /// Since when it serves.
     pub since: SystemTime,
-    /// Whether requests should be sent here: the first configuration serves and no drain has begun.
-    pub ready: bool,
-    /// Whether a drain has begun.
-    pub draining: bool,
-    /// How long a drain may take, as configured.
-    pub drain: Duration,
+    /// What requests may expect.
+    pub phase: Phase,
     /// The last reload, whatever became of it; `None` before the first one.
     pub last_reload: Option<Arc<ReloadReport>>,
+}
+
+/// Where a gateway is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No listener accepts yet.
+    Starting,
+    /// Requests are served.
+    Ready,
+    /// What runs may end, and then the process does.
+    Draining,
 }
 
 /// One reload and what became of it.
@@ -41,9 +50,9 @@ pub struct ReloadReport {
     /// How long it took.
     pub took: Duration,
     /// What was found in the files: errors and warnings, in the order of files and lines.
-    pub diagnostics: Vec<Diagnostic>,
-    /// What went wrong outside of the files, such as a port in use.
-    pub problems: Vec<String>,
+    pub diagnostics: Diagnostics,
+    /// What else there is to say: a port in use, a setting that waits for the next start.
+    pub remarks: Vec<String>,
 }
 
 /// Who asked for a reload.

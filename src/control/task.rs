@@ -4,11 +4,11 @@ use tokio::task::AbortHandle;
 
 /// Ends its task when it is dropped.
 #[derive(Debug)]
-pub struct Task(AbortHandle);
+pub(super) struct Task(AbortHandle);
 
 impl Task {
     /// Starts a task on the current runtime.
-    pub fn start(work: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub(super) fn start(work: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(work).abort_handle())
     }
 }

@@ -12,7 +12,6 @@ pub mod source;
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    sync::Arc,
     time::Duration,
 };
 
@@ -23,11 +22,11 @@ use tokio::{
 
 use super::task::Task;
 use crate::snapshot::{HostedEndpoint, Snapshot, Upstream};
-use source::{Failure, Found, Source, SourceKey};
+use source::{Failure, Found, Source, SourceKey, Sources};
 
 /// The sources of all upstreams and what they last said. Belongs to the controller.
 pub struct Discovery {
-    open: Box<dyn Fn(&SourceKey) -> Box<dyn Source> + Send>,
+    sources: Box<dyn Sources>,
     followed: HashMap<SourceKey, Followed>,
     /// Counts the tasks, so that news from one that has been ended can be told apart.
     started: u64,
@@ -51,26 +50,17 @@ struct News {
 }
 
 impl Discovery {
-    /// Follows nothing yet; `open` makes the source for a key.
+    /// Follows nothing yet.
     #[must_use]
-    pub fn new(open: impl Fn(&SourceKey) -> Box<dyn Source> + Send + 'static) -> Self {
+    pub fn new(sources: impl Sources + 'static) -> Self {
         let (sender, news) = mpsc::channel(QUEUE);
         Self {
-            open: Box::new(open),
+            sources: Box::new(sources),
             followed: HashMap::new(),
             started: 0,
             sender,
             news,
         }
-    }
-
-    /// Follows host names as the system resolves them.
-    #[must_use]
-    pub fn system() -> Self {
-        let resolver = resolver::Resolver::system();
-        Self::new(move |SourceKey::Dns(host)| {
-            Box::new(dns::Dns::new(host, Arc::clone(&resolver)))
-        })
     }
 
     /// Begins to follow what this snapshot names and nobody follows yet.
@@ -84,7 +74,7 @@ impl Discovery {
             let task = Task::start(tell(
                 key.clone(),
                 number,
-                (self.open)(&key),
+                self.sources.open(&key),
                 self.sender.clone(),
             ));
             let followed = Followed {
@@ -215,6 +205,12 @@ pub fn uses(upstream: &Upstream, wanted: &SourceKey) -> bool {
         .configured
         .iter()
         .any(|endpoint| key(endpoint).as_ref() == Some(wanted))
+}
+
+/// Whether an upstream has endpoints that have to be found.
+#[must_use]
+pub fn has_names(upstream: &Upstream) -> bool {
+    upstream.configured.iter().any(|endpoint| key(endpoint).is_some())
 }
 
 fn keys(snapshot: &Snapshot) -> HashSet<SourceKey> {

@@ -1,11 +1,14 @@
 //! From configured endpoints and what was found behind their names to a pool.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+};
 
 use super::source::Found;
 use crate::{
-    balance::{Endpoint, EndpointStates, Pool},
-    snapshot::{HostedEndpoint, Upstream},
+    balance::{ConnectionId, Endpoint, EndpointStates, Pool},
+    snapshot::{HostedEndpoint, Transport, Upstream},
 };
 
 /// The pool of an upstream: its addresses, and the addresses that `found` has for its names. A name without addresses
@@ -29,4 +32,48 @@ pub fn build<'f>(
         }
     }
     Pool::new(upstream.policy, endpoints, states.cursor(&upstream.name))
+}
+
+fn endpoint(
+    upstream: &Upstream,
+    states: &EndpointStates,
+    configured: &HostedEndpoint,
+    address: SocketAddr,
+    weight: u32,
+) -> Endpoint {
+    let name = name(configured);
+    Endpoint {
+        metrics: upstream.metrics.endpoint(&name),
+        state: states.endpoint(&upstream.name, address),
+        connection: connection(&upstream.transport, configured, address),
+        name: name.into_boxed_str(),
+        address,
+        weight,
+    }
+}
+
+/// The endpoint as the configuration writes it.
+fn name(configured: &HostedEndpoint) -> String {
+    let HostedEndpoint { host, port, .. } = configured;
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// Where an upstream has no TLS name of its own, the endpoint's host is verified, so two hosts at one address must not
+/// share connections.
+fn connection(
+    transport: &Transport,
+    configured: &HostedEndpoint,
+    address: SocketAddr,
+) -> ConnectionId {
+    let mut hasher = DefaultHasher::new();
+    transport.identity.hash(&mut hasher);
+    address.hash(&mut hasher);
+    if transport.tls.as_ref().is_some_and(|tls| tls.name.is_none()) {
+        configured.host.hash(&mut hasher);
+    }
+    ConnectionId(hasher.finish())
 }

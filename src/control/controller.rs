@@ -164,7 +164,7 @@ impl<D: DataPlane> Controller<D> {
             self.plane.apply(sockets);
         }
         running.files.set(self.watched.clone(), self.read_at);
-        certificates::publish(&self.stores);
+        certificates::publish(&self.stores, &self.config());
         let now = SystemTime::now();
         self.stores
             .metrics
@@ -231,7 +231,7 @@ impl<D: DataPlane> Controller<D> {
         if changed.configuration || self.behind {
             self.reload(Cause::File, running).await;
         } else {
-            certificates::reload(&self.stores).await;
+            certificates::reload(&self.stores, &self.config()).await;
         }
     }
 
@@ -299,7 +299,7 @@ impl<D: DataPlane> Controller<D> {
                 Err(remarks) => (Outcome::Refused, remarks),
             },
             Read::Unchanged => {
-                certificates::reload(&self.stores).await;
+                certificates::reload(&self.stores, &self.config()).await;
                 (Outcome::Unchanged, Vec::new())
             }
             Read::Refused => (Outcome::Refused, Vec::new()),
@@ -354,7 +354,7 @@ impl<D: DataPlane> Controller<D> {
         running.discovery.forget_others(&snapshot);
         running.health.follow(&snapshot);
         self.stores.retain_used();
-        certificates::publish(&self.stores);
+        certificates::publish(&self.stores, &config);
         self.identity = identity;
         let waiting = waiting_for_a_start(&self.started, &config);
         self.change_status(|status| {
@@ -394,6 +394,11 @@ impl<D: DataPlane> Controller<D> {
             }
         }
         self.change_status(|status| status.last_reload = Some(Arc::clone(report)));
+    }
+
+    /// The configuration that serves.
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.status.borrow().config)
     }
 
     fn phase(&self) -> Phase {

@@ -10,8 +10,8 @@ use std::{
 
 use super::watch::files::Watched;
 use crate::{
-    compile::{Stores, compile},
-    config::{self, Config, Diagnostics, Loaded},
+    compile::{Compiled, Stores, compile},
+    config::{self, Config, Diagnostics},
     snapshot::Snapshot,
 };
 
@@ -54,8 +54,8 @@ pub(super) struct World {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     hash: String,
-    /// The secrets, which the hash leaves out because everyone may see it. This number is never shown.
-    secrets: u64,
+    /// What the hash leaves out: secrets, because everyone may see it, and authorities. Never shown.
+    besides: u64,
 }
 
 /// Where a snapshot came from, for the controller that replaces it one day.
@@ -97,40 +97,37 @@ pub fn first(path: &Path, stores: &Stores) -> Result<(Snapshot, Origin), Diagnos
 #[must_use]
 pub(super) fn read(path: &Path, stores: &Stores, generation: u64, current: Option<&Identity>) -> Reading {
     let read_at = SystemTime::now();
-    let Loaded {
-        config,
-        mut diagnostics,
-        files,
-        directories,
-    } = config::load(path);
-    let watched = Watched {
-        certificates: config.as_ref().map(certificates).unwrap_or_default(),
-        configuration: files,
-        includes: directories,
+    let loaded = config::load(path);
+    let mut watched = Watched {
+        configuration: loaded.files.clone(),
+        includes: loaded.directories.clone(),
+        certificates: Vec::new(),
     };
-    let outcome = match config {
-        None => Read::Refused,
-        Some(config) => {
-            let identity = Identity {
-                hash: config::fingerprint(&config),
-                secrets: secrets(&config, &watched.configuration),
-            };
-            if current == Some(&identity) && !diagnostics.has_errors() {
-                Read::Unchanged
-            } else {
-                let (snapshot, found) = compile(&config, stores, generation);
-                diagnostics.append(found);
-                diagnostics.sort();
-                match snapshot.filter(|_| !diagnostics.has_errors()) {
-                    None => Read::Refused,
-                    Some(snapshot) => Read::New(Box::new(World {
-                        snapshot,
-                        config: Arc::new(config),
-                        identity,
-                    })),
-                }
-            }
+    let identity = loaded.config.as_ref().map(|config| {
+        watched.configuration.append(&mut authorities(config));
+        watched.certificates = certificates(config);
+        Identity {
+            hash: config::fingerprint(config),
+            besides: besides(config, &watched.configuration),
         }
+    });
+    let unchanged = current.is_some() && current == identity.as_ref();
+    let (outcome, diagnostics) = if unchanged && !loaded.diagnostics.has_errors() {
+        (Read::Unchanged, loaded.diagnostics)
+    } else {
+        let Compiled {
+            snapshot,
+            diagnostics,
+        } = compile(&loaded, stores, generation, read_at);
+        let outcome = match (snapshot, loaded.config, identity) {
+            (Some(snapshot), Some(config), Some(identity)) => Read::New(Box::new(World {
+                snapshot,
+                config: Arc::new(config),
+                identity,
+            })),
+            _ => Read::Refused,
+        };
+        (outcome, diagnostics)
     };
     Reading {
         outcome,
@@ -148,9 +145,9 @@ impl Identity {
     }
 }
 
-/// A number for what the secrets say: for the content of every file that was read and is not a text of the
-/// configuration. Secrets from the environment cannot change.
-fn secrets(config: &Config, files: &[PathBuf]) -> u64 {
+/// A number for what stands in the files that were read and are no texts of the configuration. Secrets from the
+/// environment cannot change.
+fn besides(config: &Config, files: &[PathBuf]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in files {
         if config.sources.paths().all(|source| source != file) {
@@ -160,22 +157,32 @@ fn secrets(config: &Config, files: &[PathBuf]) -> u64 {
     hasher.finish()
 }
 
-/// The files that are read again without a reload when they change.
+/// The files of certificates that are read again without a reload when they change.
 fn certificates(config: &Config) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for tls in config.listeners.iter().filter_map(|l| l.tls.as_ref()) {
-        for pair in tls.certificates.iter() {
-            files.extend([&pair.certificate, &pair.key].map(|f| f.as_path().to_owned()));
-        }
-        files.extend(tls.client_ca.iter().map(|f| f.as_path().to_owned()));
-    }
-    for (_, upstream) in config.upstreams.iter() {
-        let Some(tls) = &upstream.tls else { continue };
-        for file in [&tls.ca, &tls.certificate, &tls.key].into_iter().flatten() {
-            files.push(file.as_path().to_owned());
-        }
-    }
-    files
+    let listeners = config.listeners.iter();
+    listeners
+        .filter_map(|listener| listener.tls.as_ref())
+        .flat_map(|tls| tls.certificates.iter())
+        .flat_map(|pair| [&pair.certificate, &pair.key])
+        .map(|file| file.as_path().to_owned())
+        .collect()
+}
+
+/// The files that decide whom to believe and what to show to upstreams. A change needs a new snapshot, so that no
+/// connection or session from before is used for a request after it.
+fn authorities(config: &Config) -> Vec<PathBuf> {
+    let listeners = config.listeners.iter();
+    let clients = listeners.filter_map(|listener| listener.tls.as_ref()?.client_ca.as_ref());
+    let upstreams = config
+        .upstreams
+        .iter()
+        .filter_map(|(_, upstream)| upstream.tls.as_ref())
+        .flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key])
+        .flatten();
+    clients
+        .chain(upstreams)
+        .map(|file| file.as_path().to_owned())
+        .collect()
 }
 
 /// The generation of the first configuration.

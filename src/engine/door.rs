@@ -31,9 +31,9 @@ use crate::{
         accept::{AcceptFault, AcceptPause, tune},
         admission::{Admission, Full},
         proxy_protocol::{self, ProxyHeader},
-        tls::{TlsInfo, handshake_fault},
+        tls::{HandshakeFault, TlsInfo, handshake_fault},
     },
-    observe::Resumed,
+    observe::metrics::Resumed,
     snapshot::ListenerPlan,
 };
 
@@ -171,6 +171,12 @@ async fn receive(worker: &Rc<Worker>, plan: &Arc<ListenerPlan>, tcp: TcpStream, 
                     let info = TlsInfo::of(tls.get_ref().1);
                     let resumed = if info.resumed { Resumed::Yes } else { Resumed::No };
                     plan.metrics.tls_handshake(worker.id, info.version, resumed);
+                    if info.outlived_its_certificate(unix_now()) {
+                        // A resumed session outlives the certificate it began with; the handshake does not look again.
+                        return plan
+                            .metrics
+                            .tls_handshake_failed(worker.id, HandshakeFault::CertificateExpired.reason());
+                    }
                     connection.tls = Some(session_of(&info));
                     Socket::Accepted(Box::new(tls))
                 }
@@ -294,6 +300,12 @@ async fn take(tcp: &TcpStream, buffer: &mut [u8], count: usize) -> io::Result<()
         }
     }
     Ok(())
+}
+
+fn unix_now() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn session_of(info: &TlsInfo) -> TlsSession {

@@ -45,10 +45,11 @@ impl Drop for Recorded<'_> {
                 Fault::ClientGone
             });
         }
-        let (worker, log) = (self.worker, Arc::clone(&self.exchange.snapshot().access_log));
+        let worker = self.worker;
+        let log = self.exchange.snapshot().access_log.as_ref().map(Arc::clone);
         self.exchange
             .record(&self.scratch.request, |record, touched| {
-                worker.record(&log, record, touched);
+                worker.record(log.as_deref(), record, touched);
             });
     }
 }

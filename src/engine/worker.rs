@@ -13,7 +13,7 @@ use super::{
     buffers::Buffers, date::HttpDate, deadline::Deadlines, exchange::Scratch, pool::Pools,
 };
 use crate::{
-    observe::{AccessLog, AccessRecord, LogWriter, Metrics, Touched},
+    observe::{AccessLog, AccessRecord, Metrics, Touched, WorkerLog},
     snapshot::{Snapshot, SnapshotReader},
 };
 
@@ -38,8 +38,7 @@ pub(crate) struct Worker {
     random: RefCell<fastrand::Rng>,
     clock: Instant,
     date: RefCell<HttpDate>,
-    /// The writer of the log that the last record went to.
-    log: RefCell<Option<(Arc<AccessLog>, LogWriter)>>,
+    log: RefCell<WorkerLog>,
     /// Whether records wait for being handed over, and who does it.
     log_pending: Cell<bool>,
     log_wanted: Notify,
@@ -58,6 +57,7 @@ impl Worker {
         id: usize,
         snapshots: SnapshotReader,
         metrics: Arc<Metrics>,
+        log: WorkerLog,
         clock: Instant,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -71,7 +71,7 @@ impl Worker {
             random: RefCell::new(fastrand::Rng::new()),
             clock,
             date: RefCell::default(),
-            log: RefCell::default(),
+            log: RefCell::new(log),
             log_pending: Cell::new(false),
             log_wanted: Notify::new(),
             draining: Cell::new(false),
@@ -114,19 +114,15 @@ impl Worker {
     }
 
     /// Writes the record of a finished exchange: into the metrics and into the log.
-    pub(crate) fn record(&self, log: &Arc<AccessLog>, record: &AccessRecord<'_>, touched: Touched<'_>) {
+    pub(crate) fn record(
+        &self,
+        log: Option<&AccessLog>,
+        record: &AccessRecord<'_>,
+        touched: Touched<'_>,
+    ) {
         self.metrics.record(self.id, record, touched);
-        let mut current = self.log.borrow_mut();
-        let known = current
-            .as_ref()
-            .is_some_and(|(known, _)| Arc::ptr_eq(known, log));
-        if !known {
-            // Another snapshot with another log: dropping the old writer hands over what it holds.
-            *current = Some((Arc::clone(log), log.writer()));
-        }
-        if let Some((_, writer)) = current.as_mut() {
-            writer.record(record);
-        }
+        let Some(log) = log else { return };
+        self.log.borrow_mut().record(log, record);
         if !self.log_pending.replace(true) {
             self.log_wanted.notify_one();
         }
@@ -182,9 +178,7 @@ impl Worker {
     /// Hands records over now.
     pub(crate) fn flush_records(&self) {
         self.log_pending.set(false);
-        if let Some((_, writer)) = self.log.borrow_mut().as_mut() {
-            writer.flush();
-        }
+        self.log.borrow_mut().flush();
     }
 
     /// Looks kept connections over from time to time.

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread::JoinHandle,
     time::Instant,
 };
@@ -18,7 +18,7 @@ use tokio::sync::{
 use super::{door::Door, worker::Worker};
 use crate::{
     listener::admission::Admission,
-    observe::Metrics,
+    observe::{LogSink, Metrics},
     snapshot::{ListenerPlan, SnapshotCell},
 };
 
@@ -42,7 +42,7 @@ pub struct DoorKey {
 #[derive(Debug)]
 struct Thread {
     commands: UnboundedSender<Command>,
-    handle: Option<JoinHandle<()>>,
+    handle: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -63,6 +63,7 @@ impl Workers {
         count: usize,
         snapshots: &Arc<SnapshotCell>,
         metrics: &Arc<Metrics>,
+        log: &LogSink,
         clock: Instant,
     ) -> io::Result<Self> {
         let (leave, busy) = watch::channel(count);
@@ -74,12 +75,12 @@ impl Workers {
                     .build()?;
                 let (commands, inbox) = unbounded_channel();
                 let (reader, metrics) = (snapshots.reader(), Arc::clone(metrics));
-                let leave = Arc::clone(&leave);
+                let (leave, log) = (Arc::clone(&leave), log.worker());
                 let handle = std::thread::Builder::new()
                     .name(format!("worker-{id}"))
                     .spawn(move || {
                         let tasks = tokio::task::LocalSet::new();
-                        let worker = Worker::new(id, reader, metrics, clock);
+                        let worker = Worker::new(id, reader, metrics, log, clock);
                         tasks.block_on(&runtime, work(Rc::clone(&worker), inbox));
                         // Dropping what is left writes its records; then they are handed over.
                         worker.stop();
@@ -89,7 +90,7 @@ impl Workers {
                     })?;
                 Ok(Thread {
                     commands,
-                    handle: Some(handle),
+                    handle: Mutex::new(Some(handle)),
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
@@ -148,12 +149,13 @@ impl Workers {
     }
 
     /// Cuts off whatever still runs, and waits until its records are written.
-    pub fn stop(&mut self) {
+    pub fn stop(&self) {
         for thread in &self.threads {
             thread.tell(Command::Stop);
         }
-        for thread in &mut self.threads {
-            if let Some(handle) = thread.handle.take()
+        for thread in &self.threads {
+            let handle = thread.handle.lock().map(|mut handle| handle.take());
+            if let Ok(Some(handle)) = handle
                 && handle.join().is_err()
             {
                 tracing::error!("a worker panicked");

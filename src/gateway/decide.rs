@@ -117,10 +117,10 @@ impl Exchange {
         let Some(route) = self.route.as_ref().map(Arc::clone) else {
             return self.refuse(Fault::NoRoute);
         };
-        let mut cx = self.context(&route, random);
+        let cx = self.context(&route, random);
         match &route.action {
-            Action::Redirect(redirect) => Verdict::Answer(redirect.reply(head, &mut cx)),
-            Action::Respond(respond) => Verdict::Answer(respond.reply(head, &mut cx)),
+            Action::Redirect(redirect) => Verdict::Answer(redirect.answer(head, &cx)),
+            Action::Respond(respond) => Verdict::Answer(respond.answer(head, &cx)),
             Action::Forward(_) | Action::Split(_) => Verdict::Forward,
         }
     }

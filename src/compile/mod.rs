@@ -100,7 +100,7 @@ impl Compiler<'_> {
             routes,
             upstreams: upstreams.into_values().collect(),
             trusted_proxies: values(&self.config.server.trusted_proxies),
-            access_log: access_log?,
+            access_log,
         })
     }
 

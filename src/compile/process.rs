@@ -1,21 +1,13 @@
 //! `[server]`, `[admin]` and `[log]`: what the snapshot does not hold, but must be right.
 
-use tracing_subscriber::EnvFilter;
-
 use super::Compiler;
-use crate::config::Code;
+use crate::{config::Code, observe::log};
 
 impl Compiler<'_> {
     pub(super) fn check_process(&mut self) {
         let level = &self.config.log.level;
-        if EnvFilter::builder().parse(&level.value).is_err() {
-            self.refused(
-                Code::BadLevel,
-                level,
-                "level",
-                format_args!("\"{level}\" cannot be understood"),
-            )
-            .help("for example: \"info\", or \"info,portcullis::control=debug\"");
+        if let Err(reason) = log::check_level(level) {
+            self.refused(Code::BadLevel, level, "level", reason).help("for example: \"info\", or \"info,portcullis::control=debug\"");
         }
     }
 }

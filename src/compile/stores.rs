@@ -20,11 +20,22 @@ pub struct Stores {
     pub endpoints: EndpointStates,
     /// Certificates and TLS sessions, by their settings.
     pub tls: TlsStore,
-    /// The open access logs, by their settings.
-    pub access_logs: LogSink,
+    /// The open access logs, by their settings; `None` where nothing is served and so none is opened.
+    pub access_logs: Option<LogSink>,
 }
 
 impl Stores {
+    /// Stores for a configuration that is looked at and not served: compiling with them opens no access log.
+    #[must_use]
+    pub fn to_check() -> Self {
+        Self {
+            metrics: Arc::new(Metrics::new(1)),
+            endpoints: EndpointStates::default(),
+            tls: TlsStore::default(),
+            access_logs: None,
+        }
+    }
+
     /// Forgets what no snapshot refers to.
     pub fn retain_used(&self) {
         self.metrics.retain_used();

@@ -1,1 +1,13 @@
 //! The admin address: health, metrics, configuration, endpoints, reload and drain over HTTP.
+//!
+//! It is meant for the operator and for Prometheus, on the loopback interface or a private network. It has no
+//! passwords, so it keeps web pages out: see `guard`.
+
+mod guard;
+mod operations;
+mod reply;
+mod routes;
+mod server;
+
+pub use operations::{Operations, Readiness, ReloadOutcome};
+pub use server::Admin;

@@ -1,1 +1,6 @@
-//! The one writer: reload, discovery, drain.
+//! The one writer: reload, discovery, health checks, drain.
+
+pub mod discovery;
+pub mod health;
+pub mod signals;
+pub mod watch;

@@ -1,0 +1,3 @@
+//! Active checks.
+
+pub mod streak;

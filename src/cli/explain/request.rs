@@ -47,7 +47,8 @@ pub(super) fn read(
     }
     text.push_str("\r\n");
     let mut head = RequestHead::default();
-    h1::parse_request(text.as_bytes(), &HeadLimits::default(), &mut head)?
+    let mut scan = h1::HeadScan::default();
+    h1::parse_request(text.as_bytes(), &mut scan, &HeadLimits::default(), &mut head)?
         .ok_or(HeadError::BadRequestLine)?;
     Ok(Asked { head, client })
 }

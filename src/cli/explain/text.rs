@@ -53,7 +53,7 @@ fn way(out: &mut String, config: &Config, shown: &Value, name: &str) {
     let position = config
         .routes
         .iter()
-        .position(|route| route.name.value == *name);
+        .position(|route| route.name.value.as_str() == name);
     let Some((index, written)) = position.and_then(|i| Some((i, config.routes.get(i)?))) else {
         return;
     };

@@ -22,6 +22,11 @@ pub trait Setting: Sized {
     /// The type as the reference names it.
     fn kind() -> String;
 
+    /// Several of them.
+    fn kinds() -> String {
+        format!("{}s", Self::kind())
+    }
+
     /// Reads the value. `None`: it is wrong, and the decoder has been told why.
     fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self>;
 
@@ -30,6 +35,11 @@ pub trait Setting: Sized {
 
     /// The tables that the value is or holds, for the reference.
     fn tables() -> Vec<TableDoc> {
+        Vec::new()
+    }
+
+    /// The words to choose from and what each means, for the reference.
+    fn words() -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }
 }

@@ -23,7 +23,7 @@ kinds! {
 settings! {
     /// Changes the header fields of the request before it is forwarded: first `remove`, then `set`, then `add`.
     /// Values may have variables such as `${client_ip}`.
-    pub struct RequestHeaders = "filter `request_headers`" {
+    pub struct RequestHeaders = "[[route.filters]] of kind `request_headers`" {
         /// Fields that replace all fields of the same name.
         set: Map<String> = default({}), example { "x-gateway" = "portcullis" };
         /// Fields that come after those of the same name.
@@ -36,7 +36,7 @@ settings! {
 settings! {
     /// Changes the header fields of the response before the client gets it: first `remove`, then `set`, then `add`.
     /// Values may have variables such as `${route}`.
-    pub struct ResponseHeaders = "filter `response_headers`" {
+    pub struct ResponseHeaders = "[[route.filters]] of kind `response_headers`" {
         /// Fields that replace all fields of the same name.
         set: Map<String> = default({}), example { "strict-transport-security" = "max-age=63072000" };
         /// Fields that come after those of the same name.
@@ -48,7 +48,7 @@ settings! {
 
 settings! {
     /// Changes the path or the host of the request before it is forwarded.
-    pub struct Rewrite = "filter `rewrite`" {
+    pub struct Rewrite = "[[route.filters]] of kind `rewrite`" {
         /// The new path. A `*` at its end stands for what the `*` of the route's `path` stood for; `{name}` for what
         /// was captured.
         path: String = optional, example "/users/*";
@@ -59,7 +59,7 @@ settings! {
 
 settings! {
     /// Gives each request an id, for the upstream, the client and the access log.
-    pub struct RequestId = "filter `request_id`" {
+    pub struct RequestId = "[[route.filters]] of kind `request_id`" {
         /// The field that carries it.
         header: String = default("x-request-id");
         /// Whether an id that the client sent is kept.

@@ -73,7 +73,7 @@ settings! {
 
 settings! {
     /// A certificate and its key.
-    pub struct Certificate = "an entry of `certificates`" {
+    pub struct Certificate = "[[listener.tls.certificates]]" {
         /// The file with the certificate and the chain up to the authority (PEM).
         certificate: FilePath = required, example "tls/site.pem";
         /// The file with the private key (PEM).

@@ -34,6 +34,8 @@ mod syntax;
 pub mod table;
 
 #[cfg(test)]
+pub(crate) mod golden;
+#[cfg(test)]
 mod tests;
 
 use serde_json::{Value as Json, json};
@@ -44,6 +46,7 @@ pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use listener::Listener;
 pub use load::{Loaded, load, parse_str, parse_with};
 pub use place::{Place, Placed, Sources};
+pub use reference::reference;
 pub use route::Route;
 pub use server::{Admin, Log, Server};
 pub use setting::Map;

@@ -59,7 +59,7 @@ settings! {
 
 settings! {
     /// One share of a split.
-    pub struct Share = "an entry of `split`" {
+    pub struct Share = "[[route.split]]" {
         /// The upstream.
         upstream: String = required, example "orders";
         /// The share in relation to the sum of all weights.
@@ -69,7 +69,7 @@ settings! {
 
 settings! {
     /// Where to send a client.
-    pub struct Redirect = "`redirect`" {
+    pub struct Redirect = "[route.redirect]" {
         /// The new location: a path or a whole URL. A `*` at its end stands for what the `*` of `path` stood for; the
         /// query is kept.
         to: String = required, example "/v1/*";
@@ -80,7 +80,7 @@ settings! {
 
 settings! {
     /// A fixed answer.
-    pub struct Respond = "`respond`" {
+    pub struct Respond = "[route.respond]" {
         /// The status, from 200 to 599.
         status: Status = default(200);
         /// The body.

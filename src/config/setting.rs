@@ -21,6 +21,10 @@ impl<T: Setting> Setting for Placed<T> {
         T::kind()
     }
 
+    fn kinds() -> String {
+        T::kinds()
+    }
+
     fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
         let value = T::decode(node, decoder)?;
         Some(Self::with_secret(value, node.place, node.secret()))
@@ -34,12 +38,16 @@ impl<T: Setting> Setting for Placed<T> {
     fn tables() -> Vec<TableDoc> {
         T::tables()
     }
+
+    fn words() -> Vec<(&'static str, &'static str)> {
+        T::words()
+    }
 }
 
 /// A list keeps its good items, so that one bad item hides nothing about the others.
 impl<T: Setting> Setting for Vec<T> {
     fn kind() -> String {
-        format!("list of {}", T::kind())
+        format!("list of {}", T::kinds())
     }
 
     fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
@@ -60,6 +68,10 @@ impl<T: Setting> Setting for Vec<T> {
 
     fn tables() -> Vec<TableDoc> {
         T::tables()
+    }
+
+    fn words() -> Vec<(&'static str, &'static str)> {
+        T::words()
     }
 }
 
@@ -106,7 +118,7 @@ impl<T> Default for Map<T> {
 
 impl<T: Setting> Setting for Map<T> {
     fn kind() -> String {
-        format!("table of {}", T::kind())
+        format!("table of {}", T::kinds())
     }
 
     fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
@@ -139,6 +151,10 @@ impl<T: Setting> Setting for Map<T> {
 
     fn tables() -> Vec<TableDoc> {
         T::tables()
+    }
+
+    fn words() -> Vec<(&'static str, &'static str)> {
+        T::words()
     }
 }
 

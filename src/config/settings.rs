@@ -70,6 +70,7 @@ macro_rules! settings {
                         example: settings!(@option $($example)?),
                         doc: concat!($($key_doc, "\n"),*),
                         tables: <$type>::tables(),
+                        words: <$type>::words(),
                     },
                 )*]
             }
@@ -80,6 +81,13 @@ macro_rules! settings {
                 match <Self as $crate::config::table::Table>::SHORTHAND {
                     Some(key) => format!("table, or the text of its `{key}`"),
                     None => "table".to_owned(),
+                }
+            }
+
+            fn kinds() -> String {
+                match <Self as $crate::config::table::Table>::SHORTHAND {
+                    Some(key) => format!("tables, or the texts of their `{key}`"),
+                    None => "tables".to_owned(),
                 }
             }
 
@@ -160,6 +168,7 @@ macro_rules! choices {
 
         impl $name {
             const WORDS: &'static [&'static str] = &[$($word),*];
+            const DOCS: &'static [&'static str] = &[$(concat!($($choice_doc, "\n"),*)),*];
 
             /// The word as it is written.
             #[must_use]
@@ -189,6 +198,10 @@ macro_rules! choices {
                 words.join(" \\| ")
             }
 
+            fn kinds() -> String {
+                <Self as $crate::config::decode::Setting>::kind()
+            }
+
             fn decode(
                 node: $crate::config::decode::Node<'_>,
                 decoder: &mut $crate::config::decode::Decoder<'_>,
@@ -202,6 +215,10 @@ macro_rules! choices {
 
             fn show(&self) -> serde_json::Value {
                 self.as_str().into()
+            }
+
+            fn words() -> Vec<(&'static str, &'static str)> {
+                Self::WORDS.iter().copied().zip(Self::DOCS.iter().copied()).collect()
             }
         }
     };
@@ -242,6 +259,10 @@ macro_rules! kinds {
         impl $crate::config::decode::Setting for $name {
             fn kind() -> String {
                 "table with a `kind`".to_owned()
+            }
+
+            fn kinds() -> String {
+                "tables with a `kind`".to_owned()
             }
 
             fn decode(

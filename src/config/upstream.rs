@@ -44,7 +44,7 @@ settings! {
 
 settings! {
     /// One address of an upstream.
-    pub struct Endpoint = "an entry of `endpoints`" shorthand address {
+    pub struct Endpoint = "[[upstream.NAME.endpoints]]" shorthand address {
         /// The host and the port.
         address: HostPort = required, example "10.0.0.1:9001";
         /// The share of the requests in relation to the other endpoints.
@@ -174,6 +174,10 @@ impl StatusRange {
 impl Setting for StatusRange {
     fn kind() -> String {
         "status or class of statuses".to_owned()
+    }
+
+    fn kinds() -> String {
+        "statuses and classes of statuses".to_owned()
     }
 
     fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {

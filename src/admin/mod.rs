@@ -8,6 +8,7 @@ mod operations;
 mod reply;
 mod routes;
 mod server;
+mod status;
 
-pub use operations::{Operations, Readiness, ReloadOutcome};
+pub use operations::Operations;
 pub use server::Admin;

@@ -1,30 +1,29 @@
 //! What an operator may see and do; the admin address turns it into HTTP.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use serde_json::Value;
+
+use crate::control::{Ended, ReloadReport, Status};
 
 /// The gateway as the admin address knows it.
 ///
 /// A trait, so that the HTTP side is tested without sockets of its own to serve and files to reload.
 pub trait Operations: Send + Sync + 'static {
-    /// Whether new requests are welcome.
-    fn readiness(&self) -> Readiness;
+    /// How things stand.
+    fn status(&self) -> Arc<Status>;
 
     /// All figures in the Prometheus text format.
     fn metrics(&self) -> String;
-
-    /// The running configuration; secrets are not in it.
-    fn config(&self) -> Value;
 
     /// The upstreams with their endpoints, their state and their counts.
     fn upstreams(&self) -> Value;
 
     /// Loads the configuration again and answers when it serves or has been refused.
-    fn reload(&self) -> impl Future<Output = ReloadOutcome> + Send;
+    fn reload(&self) -> impl Future<Output = Result<Arc<ReloadReport>, Ended>> + Send;
 
-    /// Stops accepting and lets running exchanges end; the process ends after the last one.
-    fn drain(&self);
+    /// Begins to drain: running exchanges end, and the process ends after the last one.
+    fn drain(&self) -> impl Future<Output = Result<(), Ended>> + Send;
 
     /// The filter of the program log.
     fn log_level(&self) -> String;
@@ -33,70 +32,31 @@ pub trait Operations: Send + Sync + 'static {
     fn set_log_level(&self, level: &str) -> Result<(), String>;
 }
 
-/// Whether new requests are welcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// The listeners are not open yet.
-    Starting,
-    /// Requests are served.
-    Ready,
-    /// The process is about to end.
-    Draining,
-}
-
-impl Readiness {
-    /// The word in answers.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Draining => "draining",
-        }
-    }
-}
-
-/// How a reload ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ReloadOutcome {
-    /// The new configuration serves; it may have warnings.
-    Serving {
-        /// Its number in the life of the process.
-        generation: u64,
-        /// The warnings, as a list of diagnostics.
-        diagnostics: Value,
-    },
-    /// The configuration is wrong; the old one serves on.
-    Refused {
-        /// The number of the configuration that serves on.
-        generation: u64,
-        /// Everything that is wrong, as a list of diagnostics.
-        diagnostics: Value,
-    },
-    /// Nothing was loaded because of the state of the process: it drains.
-    Unavailable {
-        /// Why, for people.
-        reason: String,
-    },
-}
-
 #[cfg(test)]
 pub(super) mod fake {
     //! A gateway that exists only on paper.
 
-    use std::sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
+    use std::{
+        path::Path,
+        sync::{
+            Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::{Duration, SystemTime},
     };
 
     use serde_json::json;
 
     use super::*;
+    use crate::{
+        config::{self, Diagnostics},
+        control::{Cause, Outcome, Phase},
+    };
 
     #[derive(Debug)]
     pub(in crate::admin) struct Fake {
-        pub(in crate::admin) readiness: Readiness,
-        pub(in crate::admin) reload: ReloadOutcome,
+        pub(in crate::admin) status: Status,
+        pub(in crate::admin) reload: Result<Arc<ReloadReport>, Ended>,
         drains: AtomicUsize,
         level: Mutex<String>,
     }
@@ -104,11 +64,19 @@ pub(super) mod fake {
     impl Default for Fake {
         fn default() -> Self {
             Self {
-                readiness: Readiness::Ready,
-                reload: ReloadOutcome::Serving {
-                    generation: 2,
-                    diagnostics: json!([]),
+                status: Status {
+                    generation: 1,
+                    hash: "0123456789abcdef".to_owned(),
+                    since: SystemTime::UNIX_EPOCH,
+                    config: Arc::new(
+                        config::parse_str("a.toml", "", Path::new(""))
+                            .config
+                            .unwrap(),
+                    ),
+                    phase: Phase::Ready,
+                    last_reload: None,
                 },
+                reload: Ok(Arc::new(report(Outcome::Applied))),
                 drains: AtomicUsize::new(0),
                 level: Mutex::new("info".to_owned()),
             }
@@ -121,29 +89,39 @@ pub(super) mod fake {
         }
     }
 
+    /// The report of a reload that found nothing.
+    pub(in crate::admin) fn report(outcome: Outcome) -> ReloadReport {
+        ReloadReport {
+            cause: Cause::Admin,
+            outcome,
+            generation: 2,
+            at: SystemTime::UNIX_EPOCH,
+            took: Duration::from_millis(4),
+            diagnostics: Diagnostics::default(),
+            remarks: Vec::new(),
+        }
+    }
+
     impl Operations for Fake {
-        fn readiness(&self) -> Readiness {
-            self.readiness
+        fn status(&self) -> Arc<Status> {
+            Arc::new(self.status.clone())
         }
 
         fn metrics(&self) -> String {
             "figures 1\n".to_owned()
         }
 
-        fn config(&self) -> Value {
-            json!({ "config": 1 })
-        }
-
         fn upstreams(&self) -> Value {
             json!({ "upstreams": 1 })
         }
 
-        async fn reload(&self) -> ReloadOutcome {
+        async fn reload(&self) -> Result<Arc<ReloadReport>, Ended> {
             self.reload.clone()
         }
 
-        fn drain(&self) {
+        async fn drain(&self) -> Result<(), Ended> {
             self.drains.fetch_add(1, Ordering::SeqCst);
+            Ok(())
         }
 
         fn log_level(&self) -> String {

@@ -8,11 +8,8 @@ use hyper::{Request, Response, StatusCode, body::Body};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
-use super::{
-    guard,
-    operations::{Operations, Readiness, ReloadOutcome},
-    reply,
-};
+use super::{guard, operations::Operations, reply, status};
+use crate::control::{Ended, Outcome, Phase, ReloadReport};
 
 /// Bytes of the largest request body; the only one that means anything is a log level.
 const MAX_BODY: usize = 4 << 10;
@@ -122,15 +119,18 @@ where
     match entry.page {
         Page::Index => reply::text(StatusCode::OK, index()),
         Page::Health => reply::text(StatusCode::OK, "ok\n"),
-        Page::Readiness => readiness(operations.readiness()),
+        Page::Readiness => readiness(operations.status().phase),
         Page::Metrics => reply::metrics(operations.metrics()),
-        Page::Config => reply::json(StatusCode::OK, &operations.config()),
+        Page::Config => reply::json(StatusCode::OK, &status::running(&operations.status())),
         Page::Upstreams => reply::json(StatusCode::OK, &operations.upstreams()),
-        Page::Reload => reloaded(operations.reload().await),
-        Page::Drain => {
-            operations.drain();
-            reply::json(StatusCode::ACCEPTED, &json!({ "draining": true }))
-        }
+        Page::Reload => match operations.reload().await {
+            Ok(report) => reloaded(&report),
+            Err(ended) => stopping(ended),
+        },
+        Page::Drain => match operations.drain().await {
+            Ok(()) => reply::json(StatusCode::ACCEPTED, &json!({ "draining": true })),
+            Err(ended) => stopping(ended),
+        },
         Page::LogLevel if head.method.is_safe() => level(operations),
         Page::LogLevel => change_level(operations, &body),
     }
@@ -146,35 +146,27 @@ fn index() -> String {
     )
 }
 
-fn readiness(readiness: Readiness) -> Response<Full<Bytes>> {
-    let status = match readiness {
-        Readiness::Ready => StatusCode::OK,
-        Readiness::Starting | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
+fn readiness(phase: Phase) -> Response<Full<Bytes>> {
+    let code = match phase {
+        Phase::Ready => StatusCode::OK,
+        Phase::Starting | Phase::Draining => StatusCode::SERVICE_UNAVAILABLE,
     };
-    reply::text(status, format!("{}\n", readiness.word()))
+    reply::text(code, format!("{}\n", status::phase(phase)))
 }
 
-fn reloaded(outcome: ReloadOutcome) -> Response<Full<Bytes>> {
-    match outcome {
-        ReloadOutcome::Serving {
-            generation,
-            diagnostics,
-        } => reply::json(
-            StatusCode::OK,
-            &json!({ "reloaded": true, "generation": generation, "diagnostics": diagnostics }),
-        ),
-        ReloadOutcome::Refused {
-            generation,
-            diagnostics,
-        } => reply::json(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &json!({
-                "error": "the configuration is refused; the one before serves on",
-                "reloaded": false, "generation": generation, "diagnostics": diagnostics,
-            }),
-        ),
-        ReloadOutcome::Unavailable { reason } => reply::error(StatusCode::CONFLICT, &reason),
-    }
+/// A refused reload is 422 when the files are wrong, and 409 when they are right and something else is in the way,
+/// such as a port in use.
+fn reloaded(report: &ReloadReport) -> Response<Full<Bytes>> {
+    let code = match report.outcome {
+        Outcome::Applied | Outcome::Unchanged => StatusCode::OK,
+        Outcome::Refused if report.diagnostics.has_errors() => StatusCode::UNPROCESSABLE_ENTITY,
+        Outcome::Refused => StatusCode::CONFLICT,
+    };
+    reply::json(code, &status::reload(report))
+}
+
+fn stopping(ended: Ended) -> Response<Full<Bytes>> {
+    reply::error(StatusCode::SERVICE_UNAVAILABLE, &ended.to_string())
 }
 
 fn level(operations: &impl Operations) -> Response<Full<Bytes>> {
@@ -228,11 +220,16 @@ const fn entry(path: &'static str, page: Page, allow: &'static str, about: &'sta
 
 #[cfg(test)]
 mod tests {
+    use std::{path::Path, sync::Arc};
+
     use hyper::{Method, header::ALLOW};
     use serde_json::Value;
 
     use super::*;
-    use crate::admin::operations::fake::Fake;
+    use crate::{
+        admin::operations::fake::{Fake, report},
+        config::{self, Diagnostics},
+    };
 
     /// Status and body of one request from the loopback interface.
     async fn ask(fake: &Fake, method: Method, path: &str, body: &str) -> (StatusCode, String) {
@@ -255,20 +252,20 @@ mod tests {
     #[tokio::test]
     async fn readiness_follows_the_life_of_the_process() {
         let mut fake = Fake::default();
-        for (state, status, word) in [
+        for (phase, status, word) in [
             (
-                Readiness::Starting,
+                Phase::Starting,
                 StatusCode::SERVICE_UNAVAILABLE,
                 "starting\n",
             ),
-            (Readiness::Ready, StatusCode::OK, "ready\n"),
+            (Phase::Ready, StatusCode::OK, "ready\n"),
             (
-                Readiness::Draining,
+                Phase::Draining,
                 StatusCode::SERVICE_UNAVAILABLE,
                 "draining\n",
             ),
         ] {
-            fake.readiness = state;
+            fake.status.phase = phase;
             assert_eq!(
                 ask(&fake, Method::GET, "/readyz", "").await,
                 (status, word.to_owned())
@@ -287,41 +284,57 @@ mod tests {
             ask(&fake, Method::GET, "/metrics", "").await.1,
             "figures 1\n"
         );
-        assert_eq!(
-            parsed(&ask(&fake, Method::GET, "/config", "").await.1),
-            json!({ "config": 1 })
-        );
-        assert_eq!(
-            parsed(&ask(&fake, Method::GET, "/upstreams", "").await.1),
-            json!({ "upstreams": 1 })
-        );
+        let upstreams = ask(&fake, Method::GET, "/upstreams", "").await.1;
+        assert_eq!(parsed(&upstreams), json!({ "upstreams": 1 }));
+        let config = parsed(&ask(&fake, Method::GET, "/config", "").await.1);
+        assert_eq!(config["generation"], 1);
+        assert_eq!(config["hash"], "0123456789abcdef");
+        assert_eq!(config["since"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(config["phase"], "ready");
+        assert_eq!(config["config"]["server"]["drain"], "30s");
     }
 
     #[tokio::test]
     async fn a_reload_answers_how_it_ended() {
         let mut fake = Fake::default();
-        let (status, body) = ask(&fake, Method::POST, "/reload", "").await;
-        assert_eq!(
-            (status, &parsed(&body)["generation"]),
-            (StatusCode::OK, &json!(2))
-        );
+        let wrong = || config::parse_str("a.toml", "wrong = 1", Path::new("")).diagnostics;
+        for (outcome, diagnostics, status) in [
+            (Outcome::Applied, Diagnostics::default(), StatusCode::OK),
+            (Outcome::Unchanged, Diagnostics::default(), StatusCode::OK),
+            (Outcome::Refused, wrong(), StatusCode::UNPROCESSABLE_ENTITY),
+            (
+                Outcome::Refused,
+                Diagnostics::default(),
+                StatusCode::CONFLICT,
+            ),
+        ] {
+            let shown = serde_json::to_value(&diagnostics).unwrap();
+            fake.reload = Ok(Arc::new(ReloadReport {
+                diagnostics,
+                remarks: vec!["a remark".to_owned()],
+                ..report(outcome)
+            }));
+            let (answered, body) = ask(&fake, Method::POST, "/reload", "").await;
+            assert_eq!(answered, status);
+            assert_eq!(
+                parsed(&body),
+                json!({
+                    "outcome": outcome.as_str(), "cause": "admin", "generation": 2, "took_seconds": 0.004,
+                    "at": "1970-01-01T00:00:00.000Z", "diagnostics": shown, "remarks": ["a remark"],
+                })
+            );
+        }
+        fake.reload = Err(Ended);
+        let (status, _) = ask(&fake, Method::POST, "/reload", "").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
 
-        fake.reload = ReloadOutcome::Refused {
-            generation: 2,
-            diagnostics: json!([{ "message": "unknown key" }]),
-        };
-        let (status, body) = ask(&fake, Method::POST, "/reload", "").await;
-        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert_eq!(parsed(&body)["diagnostics"][0]["message"], "unknown key");
-
-        fake.reload = ReloadOutcome::Unavailable {
-            reason: "draining".to_owned(),
-        };
-        let (status, body) = ask(&fake, Method::POST, "/reload", "").await;
-        assert_eq!(
-            (status, &parsed(&body)["error"]),
-            (StatusCode::CONFLICT, &json!("draining"))
-        );
+    #[tokio::test]
+    async fn a_refused_reload_stays_visible() {
+        let mut fake = Fake::default();
+        fake.status.last_reload = Some(Arc::new(report(Outcome::Refused)));
+        let shown = parsed(&ask(&fake, Method::GET, "/config", "").await.1);
+        assert_eq!(shown["last_reload"]["outcome"], "refused");
     }
 
     #[tokio::test]

@@ -22,7 +22,12 @@ pub(super) struct Completions {
 impl Completions {
     pub(super) fn execute(self, console: &mut Console) -> io::Result<Exit> {
         let mut script = Vec::new();
-        generate(self.shell, &mut Arguments::command(), "portcullis", &mut script);
+        generate(
+            self.shell,
+            &mut Arguments::command(),
+            "portcullis",
+            &mut script,
+        );
         console.print(&String::from_utf8_lossy(&script))?;
         Ok(Exit::Done)
     }

@@ -9,6 +9,9 @@ mod reference;
 mod run;
 mod version;
 
+#[cfg(test)]
+mod tests;
+
 use std::{ffi::OsString, io, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
@@ -20,12 +23,11 @@ pub use console::Console;
 #[command(
     name = "portcullis",
     version,
-    disable_help_subcommand = true,
     after_help = "\
 Examples:
-  portcullis demo                                      a gateway with sample services, to try
-  portcullis check --config conf/portcullis.toml       every problem of a configuration at once
-  portcullis run --config conf/portcullis.toml         serve it; saving the file reloads it
+  portcullis demo                                   # a gateway with sample services, to try
+  portcullis check --config conf/portcullis.toml    # every problem of a configuration at once
+  portcullis run --config conf/portcullis.toml      # serve it; saving the file reloads it
 
 Exit codes: 0 done, 1 could not start, 2 wrong configuration or wrong arguments."
 )]

@@ -5,7 +5,7 @@ use std::io;
 use clap::Args;
 
 use super::{Console, Exit};
-use crate::config::reference;
+use crate::config::reference::reference;
 
 /// Print the reference of the configuration.
 ///
@@ -20,7 +20,7 @@ pub(super) struct Reference {}
 
 impl Reference {
     pub(super) fn execute(self, console: &mut Console) -> io::Result<Exit> {
-        console.print(&reference::markdown())?;
+        console.print(&reference())?;
         Ok(Exit::Done)
     }
 }

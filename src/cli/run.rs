@@ -16,7 +16,7 @@ use crate::app::{self, StartError};
 #[command(after_help = "\
 Examples:
   portcullis run --config conf/portcullis.toml
-  kill -HUP $(pidof portcullis)                        reload")]
+  kill -HUP $(pidof portcullis)    # reload")]
 pub(super) struct Run {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE")]

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
+use rcgen::{CertificateParams, DnType, KeyPair, SanType, date_time_ymd};
 
 use super::{Ports, services::Addresses};
 
@@ -71,9 +71,10 @@ pub(super) fn configuration(ports: Ports, services: Addresses) -> String {
         ("ECHO", services.echo.to_string()),
     ]
     .into_iter()
-    .fold(include_str!("portcullis.toml").to_owned(), |text, (name, value)| {
-        text.replace(&format!("@{name}@"), &value)
-    })
+    .fold(
+        include_str!("portcullis.toml").to_owned(),
+        |text, (name, value)| text.replace(&format!("@{name}@"), &value),
+    )
 }
 
 /// A certificate for this machine alone and its key, as PEM.
@@ -83,6 +84,9 @@ fn certificate() -> Result<(String, String), rcgen::Error> {
     params
         .subject_alt_names
         .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Portcullis demo");
     let now = date_time_ymd(1970, 1, 1)
         + SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)

@@ -4,6 +4,7 @@ mod files;
 mod services;
 
 use std::{
+    fmt::Write,
     io,
     net::{Ipv4Addr, TcpListener},
     path::Path,
@@ -95,25 +96,48 @@ impl Ports {
 /// What the demo prints when it serves. Each line works as it stands.
 fn welcome(ports: Ports, configuration: &Path) -> String {
     let Ports { http, https, admin } = ports;
+    let http = format!("http://127.0.0.1:{http}");
+    let https = format!("https://127.0.0.1:{https}");
+    let admin = format!("http://127.0.0.1:{admin}");
     let configuration = configuration.display();
-    format!(
-        "\
-The gateway serves. Ctrl-C ends it. Try, in another terminal:
-
-  curl -s http://127.0.0.1:{http}/users/7                        # a JSON service
-  curl -sk https://127.0.0.1:{https}/orders                      # again: the other endpoint answers
-  curl -sk https://127.0.0.1:{https}/echo/hello -d 'some body'   # what a service sees: path, fields
-  curl -s http://127.0.0.1:{http}/echo/hello -H 'x-tier: gold'   # the same path, another route
-  curl -sN http://127.0.0.1:{http}/ticks                         # a stream, line by line
-  curl -sL http://127.0.0.1:{http}/v0/users/1                    # a redirect, followed
-  curl -s http://127.0.0.1:{admin}/upstreams                     # the endpoints and their state
-  curl -s http://127.0.0.1:{admin}/metrics | grep requests_total # the figures, for Prometheus
-
-Change the configuration and see it serve without a restart:
-
-  sed -i 's/pong/PONG/' {configuration}
-  curl -s http://127.0.0.1:{http}/ping
-
-"
-    )
+    let lines = [
+        (format!("curl -s {http}/users/7"), "a JSON service"),
+        (
+            format!("curl -sk {https}/orders"),
+            "twice: two endpoints take turns",
+        ),
+        (
+            format!("curl -sk {https}/echo/hello -d 'some text'"),
+            "what a service sees",
+        ),
+        (
+            format!("curl -s {http}/echo/hello -H 'x-tier: gold'"),
+            "the same path, another route",
+        ),
+        (format!("curl -sN {http}/ticks"), "a stream, line by line"),
+        (
+            format!("curl -sL {http}/v0/users/1"),
+            "a redirect, followed",
+        ),
+        (
+            format!("curl -s {admin}/upstreams"),
+            "the endpoints and their state",
+        ),
+        (
+            format!("curl -s {admin}/metrics | grep requests_total"),
+            "the figures for Prometheus",
+        ),
+        (
+            format!("sed -i 's/pong/PONG/' {configuration}"),
+            "change the configuration: it reloads",
+        ),
+        (format!("curl -s {http}/ping"), "and see it serve"),
+    ];
+    let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
+    let mut text = String::from("The gateway serves; Ctrl-C ends it. Try in another terminal:\n\n");
+    for (line, about) in lines {
+        let _ = writeln!(text, "  {line:width$}  # {about}");
+    }
+    text.push('\n');
+    text
 }

@@ -22,7 +22,8 @@ use request::{Header, Url};
 #[command(after_help = "\
 Examples:
   portcullis explain --config conf/portcullis.toml GET https://api.example.com/v1/users/7
-  portcullis explain -c conf/portcullis.toml POST http://localhost/v1/orders -H 'x-tier: gold' --client 10.1.2.3")]
+  portcullis explain -c gateway.toml POST http://localhost/v1/orders -H 'x-tier: gold'
+  portcullis explain -c gateway.toml GET http://localhost/internal --client 10.1.2.3")]
 pub(super) struct Explain {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE")]

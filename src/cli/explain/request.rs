@@ -48,8 +48,13 @@ pub(super) fn read(
     text.push_str("\r\n");
     let mut head = RequestHead::default();
     let mut scan = h1::HeadScan::default();
-    h1::parse_request(text.as_bytes(), &mut scan, &HeadLimits::default(), &mut head)?
-        .ok_or(HeadError::BadRequestLine)?;
+    h1::parse_request(
+        text.as_bytes(),
+        &mut scan,
+        &HeadLimits::default(),
+        &mut head,
+    )?
+    .ok_or(HeadError::BadRequestLine)?;
     Ok(Asked { head, client })
 }
 
@@ -115,9 +120,10 @@ impl routing::Request for Asked {
     }
 
     fn any_header(&self, name: &str, wanted: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        self.head.fields.iter().any(|field| {
-            field.name.eq_ignore_ascii_case(name.as_bytes()) && wanted(field.value)
-        })
+        self.head
+            .fields
+            .iter()
+            .any(|field| field.name.eq_ignore_ascii_case(name.as_bytes()) && wanted(field.value))
     }
 }
 
@@ -161,7 +167,12 @@ mod tests {
     fn a_request_is_normalised_and_refused_as_on_the_wire() {
         let ask = |url: &str, headers: &[&str]| {
             let headers: Vec<Header> = headers.iter().map(|h| h.parse().unwrap()).collect();
-            read("GET", &url.parse().unwrap(), &headers, [127, 0, 0, 1].into())
+            read(
+                "GET",
+                &url.parse().unwrap(),
+                &headers,
+                [127, 0, 0, 1].into(),
+            )
         };
         let asked = ask("http://A.Example:8080/a/../b?c", &["host: b.example"]).unwrap();
         assert_eq!(asked.head.host, "b.example");

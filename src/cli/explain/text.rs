@@ -63,7 +63,17 @@ fn way(out: &mut String, config: &Config, shown: &Value, name: &str) {
     let Some(route) = shown.pointer(&format!("/route/{index}")) else {
         return;
     };
-    for key in ["hosts", "path", "path_regex", "methods", "headers", "query", "clients", "priority", "timeout"] {
+    for key in [
+        "hosts",
+        "path",
+        "path_regex",
+        "methods",
+        "headers",
+        "query",
+        "clients",
+        "priority",
+        "timeout",
+    ] {
         line(out, key, &route[key]);
     }
     for (index, filter) in (1..).zip(route["filters"].as_array().into_iter().flatten()) {
@@ -74,22 +84,30 @@ fn way(out: &mut String, config: &Config, shown: &Value, name: &str) {
         line(out, key, &route[key]);
     }
     if let Some(name) = route["upstream"].as_str() {
-        upstream(out, &shown["upstream"], name);
+        let _ = write!(out, "  {:<11} ", "upstream");
+        upstream(out, name, &shown["upstream"][name]);
     }
-    for share in route["split"].as_array().into_iter().flatten() {
-        let _ = writeln!(out, "  {:<11} {} of the weights", "share", share["weight"]);
-        upstream(out, &shown["upstream"], share["upstream"].as_str().unwrap_or_default());
+    let shares = route["split"].as_array().map_or(&[][..], Vec::as_slice);
+    let weight = |share: &Value| share["weight"].as_u64().unwrap_or(0);
+    let whole: u64 = shares.iter().map(weight).sum();
+    for share in shares {
+        let name = share["upstream"].as_str().unwrap_or_default();
+        let _ = write!(out, "  {:<11} {} of {whole} to ", "split", weight(share));
+        upstream(out, name, &shown["upstream"][name]);
     }
 }
 
-fn upstream(out: &mut String, upstreams: &Value, name: &str) {
-    let upstream = &upstreams[name];
-    let word = |key: &str| upstream[key].as_str().unwrap_or_default().to_owned();
-    let tls = if upstream["tls"].is_null() { "" } else { " over TLS" };
+/// The rest of a line, and one line for each endpoint.
+fn upstream(out: &mut String, name: &str, upstream: &Value) {
+    let word = |key: &str| upstream[key].as_str().unwrap_or_default();
+    let tls = if upstream["tls"].is_null() {
+        ""
+    } else {
+        " over TLS"
+    };
     let _ = writeln!(
         out,
-        "  {:<11} {name}, {}{tls}, {}",
-        "upstream",
+        "{name} ({}{tls}, {})",
         word("protocol"),
         word("balance")
     );

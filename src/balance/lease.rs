@@ -22,7 +22,7 @@ impl Lease {
 
     /// The endpoint.
     #[must_use]
-    pub fn endpoint(&self) -> &Endpoint {
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct ClientH1<'a> {
     pub(crate) awaits_continue: bool,
     /// Whether a part of a response was cut off.
     pub(crate) aborted: bool,
-    tunnelled: bool,
+    responded: bool,
 }
 
 impl<'a> ClientH1<'a> {
@@ -39,7 +39,7 @@ impl<'a> ClientH1<'a> {
             keep: may_keep && keep_alive(request.version, &request.fields),
             awaits_continue: request.version > Version::Http10 && request.fields.has(Known::Expect),
             aborted: false,
-            tunnelled: false,
+            responded: false,
         }
     }
 }
@@ -66,6 +66,7 @@ impl Client for ClientH1<'_> {
         length: BodyLength,
         upgrade: Option<&[u8]>,
     ) -> Result<(), Fault> {
+        self.responded = true;
         if self.awaits_continue && !self.connection.is_read() {
             // Whether the body will come now is for the client to decide, so nothing can follow it here.
             self.keep = false;
@@ -98,6 +99,10 @@ impl Client for ClientH1<'_> {
         Ok(())
     }
 
+    fn has_responded(&self) -> bool {
+        self.responded
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // What a client sends ahead is kept, up to a buffer; more waits in the kernel.
         while self.connection.inbound.len() < SMALL {
@@ -117,7 +122,6 @@ impl Client for ClientH1<'_> {
 
     fn tunnel(&mut self) {
         self.keep = false;
-        self.tunnelled = true;
         self.connection.tunnel();
     }
 }

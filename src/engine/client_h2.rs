@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream, server::SendResponse};
+use ::h2::{Reason, RecvStream, server::SendResponse};
 
 use super::{
     body::{Fill, Sink, Source},
@@ -21,13 +21,18 @@ use crate::{
 pub(crate) struct ClientH2 {
     stream: H2,
     respond: SendResponse<Bytes>,
+    responded: bool,
 }
 
 impl ClientH2 {
     pub(crate) fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
         let mut stream = H2::new(End::Client);
         stream.expect_body(body);
-        Self { stream, respond }
+        Self {
+            stream,
+            respond,
+            responded: false,
+        }
     }
 
     /// Whether the request's body has been read to its end.
@@ -65,10 +70,15 @@ impl Client for ClientH2 {
             .respond
             .send_response(response, bodiless)
             .map_err(|_| Fault::ClientGone)?;
+        self.responded = true;
         if !bodiless {
             self.stream.promise_body(body);
         }
         Ok(())
+    }
+
+    fn has_responded(&self) -> bool {
+        self.responded
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {

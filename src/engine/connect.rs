@@ -3,7 +3,7 @@
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use ::h2::client::SendRequest;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -41,7 +41,7 @@ pub(crate) async fn connect(
         .bound(open(upstream, endpoint))
         .await
         .unwrap_or(Err(Fault::ConnectTimeout))?;
-    upstream.metrics.endpoint(&endpoint.name).connection_opened(worker.id);
+    endpoint.metrics.connection_opened(worker.id);
     Ok(socket)
 }
 
@@ -84,7 +84,7 @@ async fn open(upstream: &Upstream, endpoint: &Endpoint) -> Result<Socket, Fault>
     let Some(tls) = &upstream.transport.tls else {
         return Ok(Socket::Plain(tcp));
     };
-    let name = server_name(tls.name.as_ref(), &endpoint.host).ok_or(Fault::UpstreamTls)?;
+    let name = server_name(tls.name.as_ref(), host_of(&endpoint.name)).ok_or(Fault::UpstreamTls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     match connector.connect(name, tcp).await {
         Ok(stream) => Ok(Socket::Connected(Box::new(stream))),
@@ -100,6 +100,12 @@ async fn open(upstream: &Upstream, endpoint: &Endpoint) -> Result<Socket, Fault>
     }
 }
 
+/// The host of `host:port`, an IPv6 address without its brackets.
+fn host_of(name: &str) -> &str {
+    let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
+    host.trim_matches(['[', ']'])
+}
+
 /// Starts HTTP/2 and the task that drives the connection; the cell tells when it has ended.
 async fn speak_http2(socket: Socket) -> Result<(SendRequest<Bytes>, Rc<Cell<bool>>), Fault> {
     if let Socket::Connected(tls) = &socket
@@ -107,7 +113,7 @@ async fn speak_http2(socket: Socket) -> Result<(SendRequest<Bytes>, Rc<Cell<bool
     {
         return Err(Fault::UpstreamTls);
     }
-    let (send, connection) = h2::client::Builder::new()
+    let (send, connection) = ::h2::client::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEADER_LIST)

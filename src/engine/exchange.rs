@@ -12,7 +12,8 @@ use bytes::Bytes;
 use super::{
     body::{Flow, Present, Sink, Source, Waits},
     deadline::Deadline,
-    transfer::{Side, Transfer},
+    record::Recorded,
+    transfer::Transfer,
     upstream::{Remote, UpstreamSide},
     worker::Worker,
 };
@@ -38,6 +39,8 @@ pub(crate) trait Client: Source + Sink {
         length: BodyLength,
         upgrade: Option<&[u8]>,
     ) -> Result<(), Fault>;
+    /// Whether the head of a final response has been handed over.
+    fn has_responded(&self) -> bool;
     /// Ready when the client has gone away. Asked while nothing is read from it.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Ends the exchange so that the client cannot take what it got for all.
@@ -57,19 +60,34 @@ pub(crate) struct Scratch {
 pub(crate) struct Carrier<'a, C> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) client: &'a mut C,
-    pub(crate) scratch: &'a mut Scratch,
     pub(crate) deadline: &'a Deadline,
+    pub(crate) scratch: &'a mut Scratch,
     pub(crate) exchange: &'a mut Exchange,
 }
 
-impl<C: Client> Carrier<'_, C> {
-    /// Carries the exchange to its end. The record is the caller's to write: it has the exchange also when this future
+impl<'a, C: Client> Carrier<'a, C> {
+    pub(crate) fn new(
+        worker: &'a Rc<Worker>,
+        client: &'a mut C,
+        deadline: &'a Deadline,
+        recorded: &'a mut Recorded<'_>,
+    ) -> Self {
+        Self {
+            worker,
+            client,
+            deadline,
+            scratch: &mut *recorded.scratch,
+            exchange: &mut recorded.exchange,
+        }
+    }
+
+    /// Carries an exchange, whose request has a body of that length, to its end. The record is the caller's to write: it has the exchange also when this future
     /// is dropped or panics.
-    pub(crate) async fn run(&mut self) {
+    pub(crate) async fn run(&mut self, length: BodyLength) {
         let worker = self.worker;
         let verdict = self
             .exchange
-            .decide(&mut self.scratch.request, &mut || worker.random());
+            .decide(&mut self.scratch.request, length, &mut || worker.random());
         match verdict {
             Verdict::Answer(answer) => self.answer(&answer).await,
             Verdict::Forward => {
@@ -84,7 +102,7 @@ impl<C: Client> Carrier<'_, C> {
     pub(crate) async fn give_up(&mut self, fault: Fault) {
         self.exchange.failed(fault);
         let unheard = matches!(fault, Fault::ClientGone | Fault::ClientStalled);
-        if unheard || self.exchange.is_answered() {
+        if unheard || self.client.has_responded() {
             self.client.abort();
             return;
         }
@@ -95,7 +113,9 @@ impl<C: Client> Carrier<'_, C> {
     async fn answer(&mut self, answer: &Reply) {
         let Scratch { request, response } = &mut *self.scratch;
         head_of(answer, &self.worker.date(), response);
-        self.exchange.answer(request, response, answer.reason);
+        let worker = self.worker;
+        self.exchange
+            .answer(request, response, answer.reason, &mut || worker.random());
         let length = BodyLength::Exact(answer.body.len() as u64);
         if let Err(fault) = self.client.respond(request, response, length, None) {
             self.exchange.failed(fault);
@@ -138,7 +158,7 @@ impl<C: Client> Carrier<'_, C> {
             };
             match self
                 .exchange
-                .attempt_failed(&self.scratch.request, &lease, fault, progress, self.worker.now_ms())
+                .attempt_failed(&self.scratch.request, &lease, fault, progress, (self.worker.id, self.worker.now_ms()))
             {
                 Retry::Again => {}
                 Retry::GiveUp => return Err(fault),
@@ -226,9 +246,7 @@ impl<C: Client> Carrier<'_, C> {
                 100..=199 => {
                     interim += 1;
                     if interim > MOST_INTERIM {
-                        return Err(Fault::UpstreamMalformed(
-                            crate::http::HeadError::TooManyInterim,
-                        ));
+                        return Err(Fault::UpstreamProtocol);
                     }
                     self.exchange.interim(response)?;
                     client.interim(request, response);
@@ -251,11 +269,11 @@ impl<C: Client> Carrier<'_, C> {
         let Scratch { request, response } = &mut *self.scratch;
         let upgraded = response.status == 101;
         if upgraded && self.exchange.upgrade().is_none() {
-            return Err(Fault::UpstreamMalformed(
-                crate::http::HeadError::UnaskedUpgrade,
-            ));
+            return Err(Fault::UpstreamProtocol);
         }
-        self.exchange.respond(request, response)?;
+        let worker = self.worker;
+        self.exchange
+            .respond(request, response, &mut || worker.random())?;
         self.client
             .respond(request, response, length, self.exchange.upgrade())?;
         if upgraded {
@@ -263,10 +281,15 @@ impl<C: Client> Carrier<'_, C> {
             remote.tunnel();
             transfer.tunnel();
         }
-        let tunnel = upgraded.then(|| self.worker.metrics.tunnel());
+        let gateway = self.worker.metrics.gateway();
+        if upgraded {
+            gateway.tunnel_opened(self.worker.id);
+        }
         let (client, deadline) = (&mut *self.client, self.deadline);
         let outcome = poll_fn(|cx| transfer.poll_rest(cx, client, remote, deadline)).await;
-        drop(tunnel);
+        if upgraded {
+            gateway.tunnel_closed(self.worker.id);
+        }
         outcome
     }
 }

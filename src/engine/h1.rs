@@ -18,7 +18,7 @@ use crate::{
     gateway::Fault,
     http::{
         BodyLength, Fields, HeadError,
-        h1::{Chunk, ChunkDecoder, write_chunk_size, write_last_chunk},
+        h1::{Chunk, ChunkDecoder, ChunkLimits, write_chunk, write_last_chunk},
     },
 };
 
@@ -106,7 +106,7 @@ impl H1 {
         self.incoming = match length {
             BodyLength::Empty | BodyLength::Exact(0) => Incoming::Done,
             BodyLength::Exact(bytes) => Incoming::Exact(bytes),
-            BodyLength::Chunked => Incoming::Chunked(Box::default()),
+            BodyLength::Chunked => Incoming::Chunked(Box::new(ChunkDecoder::new(ChunkLimits::default()))),
             BodyLength::UntilClose => Incoming::UntilClose,
         };
     }
@@ -285,9 +285,7 @@ impl H1 {
     /// Puts one piece behind what waits already, framed.
     fn append(&mut self, piece: &[u8]) {
         if self.outgoing == Outgoing::Chunked {
-            write_chunk_size(piece.len(), &mut self.outbound);
-            self.outbound.extend_from_slice(piece);
-            self.outbound.extend_from_slice(b"\r\n");
+            write_chunk(piece, &mut self.outbound);
         } else {
             self.outbound.extend_from_slice(piece);
         }

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use h2::{Reason, RecvStream, SendStream};
+use ::h2::{Reason, RecvStream, SendStream};
 
 use super::{
     body::{Fill, Sink, Source},
@@ -13,7 +13,7 @@ use crate::{
     gateway::Fault,
     http::{
         Fields, HeadError,
-        h2::{fields_from_map, fields_to_map},
+        h2::{trailers_from_h2, trailers_to_h2},
     },
 };
 
@@ -79,7 +79,7 @@ impl H2 {
     }
 
     /// What an error on this stream means for the exchange.
-    pub(crate) fn fault(&self, error: &h2::Error) -> Fault {
+    pub(crate) fn fault(&self, error: &::h2::Error) -> Fault {
         stream_fault(self.end, error)
     }
 
@@ -92,7 +92,7 @@ impl H2 {
 }
 
 /// What an error on a stream means for the exchange.
-pub(crate) fn stream_fault(end: End, error: &h2::Error) -> Fault {
+pub(crate) fn stream_fault(end: End, error: &::h2::Error) -> Fault {
     match end {
         End::Client if error.reason() == Some(Reason::PROTOCOL_ERROR) && !error.is_remote() => {
             Fault::Request(HeadError::BadContentLength)
@@ -117,7 +117,7 @@ impl Source for H2 {
                 Some(Err(error)) => return Poll::Ready(Err(self.fault(&error))),
                 None => match ready!(incoming.poll_trailers(cx)) {
                     Ok(trailers) => {
-                        self.trailers = trailers.as_ref().map(fields_from_map);
+                        self.trailers = trailers.as_ref().map(trailers_from_h2);
                         self.incoming = None;
                     }
                     Err(error) => return Poll::Ready(Err(self.fault(&error))),
@@ -190,7 +190,7 @@ impl Sink for H2 {
             return Ok(());
         };
         let sent = match trailers {
-            Some(trailers) => outgoing.send_trailers(fields_to_map(trailers)),
+            Some(trailers) => outgoing.send_trailers(trailers_to_h2(trailers)),
             None => outgoing.send_data(Bytes::new(), true),
         };
         sent.map_err(|error| stream_fault(self.end, &error))

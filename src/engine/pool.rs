@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use ::h2::client::SendRequest;
 use tokio::sync::Notify;
 
 use super::socket::Socket;

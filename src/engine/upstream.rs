@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use h2::client::ResponseFuture;
+use ::h2::client::ResponseFuture;
 
 use super::{
     body::{Fill, Sink, Source},
@@ -90,8 +90,7 @@ impl<'a> UpstreamSide<'a> {
         };
         let (socket, connect_time) = match kept {
             Some(socket) => {
-                let metrics = self.upstream.metrics.endpoint(&self.endpoint.name);
-                metrics.connection_reused(self.worker.id);
+                self.endpoint.metrics.connection_reused(self.worker.id);
                 (socket, None)
             }
             None => {
@@ -118,8 +117,7 @@ impl<'a> UpstreamSide<'a> {
         let started = Instant::now();
         let (slot, open) = stream_slot(self.worker, self.upstream, self.endpoint, deadline).await?;
         if open {
-            let metrics = self.upstream.metrics.endpoint(&self.endpoint.name);
-            metrics.connection_reused(self.worker.id);
+            self.endpoint.metrics.connection_reused(self.worker.id);
         }
         Ok(RemoteH2 {
             stream: H2::new(End::Endpoint),

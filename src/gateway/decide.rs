@@ -2,12 +2,12 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Connection, Exchange, Fault, Origin, forwarded, reply_of};
+use super::{Exchange, Fault, forwarded, reply_of};
 use crate::{
     filters::{Flow, Reply},
     http::{
-        BodyLength, HeadError, Known, Method, RequestHead, accepts_trailers, expects_continue,
-        request_body, strip_hop_by_hop, upgrade_token,
+        BodyLength, Method, RequestHead, accepts_trailers, expects_continue,
+        strip_hop_by_hop, upgrade_token,
     },
     routing,
     snapshot::{Action, SplitTarget, Upstream},
@@ -27,7 +27,13 @@ impl Exchange {
     ///
     /// What is for this connection alone is removed, and what the gateway asserts is written, before anything is matched:
     /// every rule is decided on exactly the bytes that are sent.
-    pub fn decide(&mut self, head: &mut RequestHead, random: &mut dyn FnMut() -> u64) -> Verdict {
+    pub fn decide(
+        &mut self,
+        head: &mut RequestHead,
+        length: BodyLength,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Verdict {
+        self.length = length;
         match self.prepare(head).and_then(|()| self.find_route(head)) {
             Ok(()) => {}
             Err(fault) => return self.refuse(fault),
@@ -50,9 +56,6 @@ impl Exchange {
             return Err(Fault::MethodNotAllowed);
         }
         self.agree_with_tls(head)?;
-        if self.length != BodyLength::Empty || head.version < crate::http::Version::Http2 {
-            self.length = request_body(head).map_err(Fault::Request)?;
-        }
         expects_continue(head).map_err(Fault::Request)?;
         if let Some(token) = upgrade_token(head.version, &head.fields)
             && self.length == BodyLength::Empty
@@ -88,6 +91,7 @@ impl Exchange {
         let matched = self.snapshot.router.find(&request).ok_or(Fault::NoRoute)?;
         let route = self.snapshot.routes.get(matched.route).ok_or(Fault::NoRoute)?;
         self.route = Some(Arc::clone(route));
+        self.route_index = matched.route;
         self.captures = matched.captures;
         Ok(())
     }
@@ -97,13 +101,8 @@ impl Exchange {
             return Flow::Continue;
         };
         self.choose_upstream(&route.action, random);
-        if !route.filters.sees_requests() {
-            return Flow::Continue;
-        }
-        self.asked.clone_from(&head.path);
-        self.asked_host.clone_from(&head.host);
-        let mut cx = self.context(&route);
-        route.filters.on_request(head, &mut cx, random)
+        let mut cx = self.context(&route, random);
+        route.filters.on_request(head, &mut cx)
     }
 
     fn choose_upstream(&mut self, action: &Action, random: &mut dyn FnMut() -> u64) {
@@ -118,11 +117,10 @@ impl Exchange {
         let Some(route) = self.route.as_ref().map(Arc::clone) else {
             return self.refuse(Fault::NoRoute);
         };
-        let _ = random;
-        let mut cx = self.context(&route);
+        let cx = self.context(&route, random);
         match &route.action {
-            Action::Redirect(redirect) => Verdict::Answer(redirect.reply(head, &mut cx)),
-            Action::Respond(respond) => Verdict::Answer(respond.reply(head, &mut cx)),
+            Action::Redirect(redirect) => Verdict::Answer(redirect.answer(head, &cx)),
+            Action::Respond(respond) => Verdict::Answer(respond.answer(head, &cx)),
             Action::Forward(_) | Action::Split(_) => Verdict::Forward,
         }
     }

@@ -1,7 +1,7 @@
 //! One exchange as the gateway sees it: what was asked, what was decided, what it came to.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry};
 use crate::{
     balance::{Endpoint, Lease},
-    filters::Context,
+    filters::{CaptureView, Context, Original, TlsFacts},
     http::{BodyLength, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
     routing::Captures,
@@ -27,13 +27,14 @@ pub struct Exchange {
     pub(super) route: Option<Arc<Route>>,
     pub(super) upstream: Option<Arc<Upstream>>,
     endpoint: Option<Arc<Endpoint>>,
+    pub(super) route_index: usize,
     pub(super) captures: Captures,
     pub(super) origin: Origin,
     pub(super) request_id: String,
-    /// The path as it was asked for, before a rewrite.
-    pub(super) asked: String,
-    /// The host as it was asked for.
-    pub(super) asked_host: String,
+    /// What filters have changed in the target.
+    original: Original,
+    /// Working memory of the filters.
+    workspace: Vec<u8>,
     /// The length of the request's body.
     pub(super) length: BodyLength,
     /// The protocol that the client wants to switch to; empty if none.
@@ -61,16 +62,18 @@ impl Exchange {
             origin: Origin {
                 client: connection.address(),
                 scheme: connection.scheme(),
+                trusted: false,
             },
             snapshot,
             connection,
             route: None,
             upstream: None,
             endpoint: None,
+            route_index: 0,
             captures: Captures::default(),
             request_id: String::new(),
-            asked: String::new(),
-            asked_host: String::new(),
+            original: Original::default(),
+            workspace: Vec::new(),
             length: BodyLength::Empty,
             upgrade: SmallVec::new(),
             started,
@@ -94,9 +97,6 @@ impl Exchange {
             })
             .ok_or(Fault::NoEndpoint)?;
         self.outcome.attempts += 1;
-        if self.outcome.attempts > 1 {
-            upstream.metrics.retried(self.outcome.reason);
-        }
         self.endpoint = Some(Arc::clone(lease.endpoint()));
         Ok(lease)
     }
@@ -114,7 +114,7 @@ impl Exchange {
         lease: &Lease,
         fault: Fault,
         progress: Progress,
-        now_ms: u64,
+        (worker, now_ms): (usize, u64),
     ) -> Retry {
         if let Some(asked) = self.outcome.asked_at.take() {
             self.outcome.upstream += asked.elapsed();
@@ -122,16 +122,14 @@ impl Exchange {
         let unreachable = matches!(fault, Fault::ConnectFailed | Fault::ConnectTimeout | Fault::UpstreamTls);
         if unreachable {
             lease.connect_failed(now_ms);
-            if let Some(upstream) = &self.upstream {
-                upstream
-                    .metrics
-                    .endpoint(&lease.endpoint().name)
-                    .connect_failed(fault.reason());
-            }
+            let metrics = &lease.endpoint().metrics;
+            metrics.connect_failed(worker, fault.reason());
         }
         let next = retry::after(fault, progress, &head.method, self.outcome.attempts);
         if next == Retry::Again {
-            self.outcome.reason = fault.reason();
+            if let Some(upstream) = &self.upstream {
+                upstream.metrics.retried(worker, fault.reason());
+            }
             self.wants_fresh = progress.reused;
             self.tried.push(lease.index());
         }
@@ -146,13 +144,18 @@ impl Exchange {
     }
 
     /// Prepares the endpoint's final response for the client.
-    pub fn respond(&mut self, request: &RequestHead, response: &mut ResponseHead) -> Result<(), Fault> {
+    pub fn respond(
+        &mut self,
+        request: &RequestHead,
+        response: &mut ResponseHead,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Result<(), Fault> {
         self.outcome.status = response.status;
         self.outcome.source = Source::Upstream;
         self.outcome.reason = "";
         self.outcome.grpc_status = grpc_status(response);
         strip_hop_by_hop(&mut response.fields).map_err(Fault::UpstreamMalformed)?;
-        self.filter_response(request, response);
+        self.filter_response(request, response, random);
         Ok(())
     }
 
@@ -162,11 +165,17 @@ impl Exchange {
     }
 
     /// Notes that the gateway gives this answer itself, and lets the route's filters see it.
-    pub fn answer(&mut self, request: &RequestHead, response: &mut ResponseHead, reason: &'static str) {
+    pub fn answer(
+        &mut self,
+        request: &RequestHead,
+        response: &mut ResponseHead,
+        reason: &'static str,
+        random: &mut dyn FnMut() -> u64,
+    ) {
         self.outcome.status = response.status;
         self.outcome.source = Source::Gateway;
         self.outcome.reason = reason;
-        self.filter_response(request, response);
+        self.filter_response(request, response, random);
     }
 
     /// Notes a fault.
@@ -178,12 +187,6 @@ impl Exchange {
     pub fn moved(&mut self, received: u64, sent: u64) {
         self.outcome.received = self.outcome.received.saturating_add(received);
         self.outcome.sent = self.outcome.sent.saturating_add(sent);
-    }
-
-    /// Whether the client has been sent the head of a response.
-    #[must_use]
-    pub fn is_answered(&self) -> bool {
-        self.outcome.source == Source::Upstream
     }
 
     /// Whether anything has been decided about the status yet.
@@ -268,9 +271,9 @@ impl Exchange {
             protocol: head.version.as_str(),
             method: head.method.as_str().as_bytes(),
             method_label: head.method.label(),
-            host: if self.asked_host.is_empty() { head.host.as_bytes() } else { self.asked_host.as_bytes() },
-            path: if self.asked.is_empty() { head.path.as_bytes() } else { self.asked.as_bytes() },
-            query: head.query.as_deref().map(str::as_bytes),
+            host: self.original.host(head).as_bytes(),
+            path: self.original.path(head).as_bytes(),
+            query: self.original.query(head).map(str::as_bytes),
             status: outcome.status,
             reason: outcome.reason,
             source: outcome.source,
@@ -306,15 +309,59 @@ impl Exchange {
         write(&record, touched);
     }
 
-    fn filter_response(&mut self, request: &RequestHead, response: &mut ResponseHead) {
-        let Some(route) = self.route.as_ref().map(Arc::clone) else {
-            return;
-        };
-        if route.filters.sees_responses() {
-            let mut cx = self.context(&route);
+    fn filter_response(
+        &mut self,
+        request: &RequestHead,
+        response: &mut ResponseHead,
+        random: &mut dyn FnMut() -> u64,
+    ) {
+        if let Some(route) = self.route.as_ref().map(Arc::clone) {
+            let mut cx = self.context(&route, random);
             route.filters.on_response(request, response, &mut cx);
         }
     }
+
+    /// The exchange as its filters see it.
+    pub(super) fn context<'a>(
+        &'a mut self,
+        route: &'a Route,
+        random: &'a mut dyn FnMut() -> u64,
+    ) -> Context<'a> {
+        let connection = &self.connection;
+        Context {
+            client: SocketAddr::new(self.origin.client, connection.client.port()),
+            peer_is_trusted: self.origin.trusted,
+            scheme: self.origin.scheme,
+            listener: &connection.listener.name,
+            route: &route.name,
+            upstream: self
+                .upstream
+                .as_ref()
+                .map_or("", |upstream| &upstream.name),
+            tls: connection.tls.as_ref().map(|session| TlsFacts {
+                version: session.version,
+                sni: some(&session.sni),
+                client_certificate_subject: some(&session.client_subject),
+            }),
+            captures: CaptureView {
+                names: self.snapshot.router.capture_names(self.route_index),
+                ranges: self.captures.ranges(),
+                tail: self.captures.tail(),
+            },
+            original: &mut self.original,
+            request_id: &mut self.request_id,
+            now_ms: self
+                .started_at
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
+            random,
+            scratch: &mut self.workspace,
+        }
+    }
+}
+
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// The `grpc-status` that stands in the head (of a trailers-only answer).

@@ -35,6 +35,8 @@ pub enum Fault {
     UpstreamRefused,
     /// The endpoint's message is outside the grammar or the limits.
     UpstreamMalformed(HeadError),
+    /// The endpoint sent what nobody asked for: an upgrade, or 1xx responses without end.
+    UpstreamProtocol,
     /// The endpoint took too long.
     UpstreamTimeout,
     /// The route's time for the whole exchange is over.
@@ -73,7 +75,8 @@ impl Fault {
             | Self::UpstreamTls
             | Self::UpstreamClosed
             | Self::UpstreamRefused
-            | Self::UpstreamMalformed(_) => 502,
+            | Self::UpstreamMalformed(_)
+            | Self::UpstreamProtocol => 502,
             Self::ConnectTimeout | Self::UpstreamTimeout | Self::RouteTimeout => 504,
             Self::Internal => 500,
         }
@@ -98,6 +101,7 @@ impl Fault {
             Self::UpstreamClosed => "upstream_closed",
             Self::UpstreamRefused => "upstream_refused",
             Self::UpstreamMalformed(_) => "upstream_malformed",
+            Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::RouteTimeout => "route_timeout",
             Self::Drained => "drained",
@@ -124,6 +128,7 @@ impl Fault {
             | Self::UpstreamClosed
             | Self::UpstreamRefused
             | Self::UpstreamMalformed(_)
+            | Self::UpstreamProtocol
             | Self::UpstreamTimeout
             | Self::RouteTimeout => Blame::Upstream,
             Self::Drained | Self::Internal => Blame::Gateway,

@@ -15,21 +15,24 @@ pub struct Origin {
     pub client: IpAddr,
     /// The scheme that the client used.
     pub scheme: &'static str,
+    /// Whether the peer is a trusted proxy.
+    pub trusted: bool,
 }
 
 /// Finds out who the client is, and replaces what the request says of it by what is known.
 ///
 /// From a trusted peer, `X-Forwarded-For` is read from right to left past trusted hops; the first address that is not
 /// trusted is the client. From anybody else, every spelling of these fields is removed before ours are written.
-pub fn assert_origin(head: &mut RequestHead, connection: &Connection, snapshot: &Snapshot) -> Origin {
+pub(super) fn assert_origin(head: &mut RequestHead, connection: &Connection, snapshot: &Snapshot) -> Origin {
     let peer = connection.address();
     let mut origin = Origin {
         client: peer,
         scheme: connection.scheme(),
+        trusted: snapshot.trusts(peer),
     };
     let mut chain = String::new();
     let mut kept_host = None;
-    if snapshot.trusts(peer) {
+    if origin.trusted {
         origin.client = client_of(&head.fields, peer, snapshot);
         origin.scheme = scheme_of(&head.fields).unwrap_or(origin.scheme);
         kept_host = only(&head.fields, Known::XForwardedHost).map(<[u8]>::to_vec);

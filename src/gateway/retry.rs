@@ -50,6 +50,7 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::ClientStalled
         | Fault::NoEndpoint
         | Fault::UpstreamMalformed(_)
+        | Fault::UpstreamProtocol
         | Fault::UpstreamTimeout
         | Fault::RouteTimeout
         | Fault::Drained

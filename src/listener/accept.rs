@@ -10,35 +10,44 @@ use socket2::{SockRef, TcpKeepalive};
 pub enum AcceptFault {
     /// The connection ended before it was accepted, or its network did: accept the next one at once.
     Gone,
-    /// The process or the machine is out of descriptors or memory: pause (see [`AcceptPause`]), then go on. The
-    /// kernel keeps the waiting connections.
+    /// The process or the machine is out of descriptors or memory, or the error is one nobody expected: pause (see
+    /// [`AcceptPause`]), then go on. The kernel keeps the waiting connections.
     Exhausted,
     /// The socket itself is of no use any more: end the loop and say so.
     Broken,
 }
 
-// The standard library has no stable `ErrorKind` for these. Descriptor numbers are the same on every Unix, ENOBUFS is
-// Linux's.
-const ENFILE: i32 = 23;
-const EMFILE: i32 = 24;
-const ENOBUFS: i32 = 105;
+// Linux's numbers of what the standard library has no stable `ErrorKind` for.
 const EBADF: i32 = 9;
+const ENONET: i32 = 64;
+const EPROTO: i32 = 71;
 const ENOTSOCK: i32 = 88;
+const ENOPROTOOPT: i32 = 92;
+const EHOSTDOWN: i32 = 112;
 
 impl AcceptFault {
-    /// What `error` means. accept(2) hands out errors of the network that belong to one connection, so everything
-    /// that does not speak of the listening socket is [`AcceptFault::Gone`].
+    /// What `error` means. accept(2) lists the errors that belong to the connection and not to the socket.
     #[must_use]
     pub fn of(error: &io::Error) -> Self {
+        use io::ErrorKind as K;
         match error.raw_os_error() {
-            Some(EMFILE | ENFILE | ENOBUFS) => return Self::Exhausted,
             Some(EBADF | ENOTSOCK) => return Self::Broken,
+            Some(ENONET | EPROTO | ENOPROTOOPT | EHOSTDOWN) => return Self::Gone,
             Some(_) | None => {}
         }
         match error.kind() {
-            io::ErrorKind::OutOfMemory => Self::Exhausted,
-            io::ErrorKind::InvalidInput => Self::Broken,
-            _ => Self::Gone,
+            K::InvalidInput => Self::Broken,
+            K::ConnectionAborted
+            | K::ConnectionReset
+            | K::HostUnreachable
+            | K::Interrupted
+            | K::NetworkDown
+            | K::NetworkUnreachable
+            | K::PermissionDenied
+            | K::TimedOut
+            | K::Unsupported
+            | K::WouldBlock => Self::Gone,
+            _ => Self::Exhausted,
         }
     }
 
@@ -47,7 +56,7 @@ impl AcceptFault {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Gone => "connection_gone",
-            Self::Exhausted => "out_of_descriptors",
+            Self::Exhausted => "accept_paused",
             Self::Broken => "listener_broken",
         }
     }
@@ -112,4 +121,40 @@ pub fn tune<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<()> {
             .with_interval(KEEPALIVE_INTERVAL)
             .with_retries(KEEPALIVE_RETRIES),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_apart_by_what_they_are_about() {
+        let error = io::Error::from_raw_os_error;
+        // EPERM, EINTR, EAGAIN, ENONET, EPROTO, ENOPROTOOPT, EOPNOTSUPP, ENETDOWN, ENETUNREACH, ECONNABORTED,
+        // ECONNRESET, ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH.
+        for code in [1, 4, 11, 64, 71, 92, 95, 100, 101, 103, 104, 110, 112, 113] {
+            assert_eq!(AcceptFault::of(&error(code)), AcceptFault::Gone, "{code}");
+        }
+        // ENOMEM, ENFILE, EMFILE, ENOSPC, ENOBUFS, and what accept(2) does not know.
+        for code in [12, 23, 24, 28, 105, 9999] {
+            assert_eq!(
+                AcceptFault::of(&error(code)),
+                AcceptFault::Exhausted,
+                "{code}"
+            );
+        }
+        // EBADF, EINVAL, ENOTSOCK.
+        for code in [9, 22, 88] {
+            assert_eq!(AcceptFault::of(&error(code)), AcceptFault::Broken, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_pause_grows_to_a_second_and_starts_over() {
+        let mut pause = AcceptPause::new();
+        let lengths: Vec<u128> = (0..10).map(|_| pause.lengthen().as_millis()).collect();
+        assert_eq!(lengths, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        pause.reset();
+        assert_eq!(pause.lengthen(), FIRST_PAUSE);
+    }
 }

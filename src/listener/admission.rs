@@ -126,3 +126,80 @@ impl Full {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn process(cap: usize) -> Arc<Places> {
+        Arc::new(Places::new(cap))
+    }
+
+    #[test]
+    fn a_full_listener_refuses_until_a_connection_ends() {
+        let gate = Admission::new(&process(10), 2);
+        let first = gate.try_admit().unwrap();
+        let second = gate.try_admit().unwrap();
+        assert_eq!(gate.try_admit().err(), Some(Full::Listener));
+        drop(first);
+        let third = gate.try_admit().unwrap();
+        assert_eq!(gate.listener().taken(), 2);
+        drop((second, third));
+        assert_eq!(gate.listener().taken(), 0);
+    }
+
+    #[test]
+    fn a_full_process_refuses_on_every_listener_and_leaves_no_trace() {
+        let process = process(1);
+        let (web, other) = (Admission::new(&process, 10), Admission::new(&process, 10));
+        let held = web.try_admit().unwrap();
+        assert_eq!(other.try_admit().err(), Some(Full::Process));
+        assert_eq!(other.listener().taken(), 0);
+        drop(held);
+        assert_eq!(process.taken(), 0);
+        assert!(other.try_admit().is_ok());
+    }
+
+    #[test]
+    fn a_cap_can_change_while_connections_are_open() {
+        let gate = Admission::new(&process(10), 1);
+        let held = gate.try_admit().unwrap();
+        gate.listener().set_cap(2);
+        let more = gate.try_admit().unwrap();
+        gate.listener().set_cap(1);
+        drop(more);
+        assert_eq!(gate.try_admit().err(), Some(Full::Listener));
+        drop(held);
+        assert!(gate.try_admit().is_ok());
+    }
+
+    #[test]
+    fn a_cap_of_zero_admits_nobody() {
+        let gate = Admission::new(&process(10), 0);
+        assert_eq!(gate.try_admit().err(), Some(Full::Listener));
+    }
+
+    #[test]
+    fn workers_at_once_never_pass_a_cap() {
+        let process = process(50);
+        let gates = [Admission::new(&process, 30), Admission::new(&process, 30)];
+        let held: Vec<Admitted> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..4)
+                .map(|worker| {
+                    let gate = &gates[worker % 2];
+                    scope.spawn(move || {
+                        let tries = (0..100).map(|_| gate.try_admit());
+                        tries.filter_map(Result::ok).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            let taken = workers.into_iter().map(|worker| worker.join().unwrap());
+            taken.flatten().collect()
+        });
+        assert_eq!(held.len(), 50);
+        assert_eq!(process.taken(), 50);
+        assert!(gates.iter().all(|gate| gate.listener().taken() <= 30));
+    }
+}

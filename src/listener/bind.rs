@@ -119,3 +119,108 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
     accept::tune(&socket)?;
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    fn workers(count: usize) -> NonZeroUsize {
+        NonZeroUsize::new(count).unwrap()
+    }
+
+    #[test]
+    fn every_worker_has_a_socket_on_the_port_the_kernel_chose() {
+        let bound = bind("web", LOOPBACK, workers(3)).unwrap();
+        assert_ne!(bound.local.port(), 0);
+        assert_eq!(bound.sockets.len(), 3);
+        for socket in &bound.sockets {
+            assert_eq!(socket.local_addr().unwrap(), bound.local);
+            assert!(SockRef::from(socket).nonblocking().unwrap());
+        }
+    }
+
+    #[test]
+    fn the_sockets_share_the_connections_and_lose_none() {
+        let bound = bind("web", LOOPBACK, workers(2)).unwrap();
+        let clients: Vec<TcpStream> = (0..64)
+            .map(|_| TcpStream::connect(bound.local).unwrap())
+            .collect();
+        let accepted = bound.sockets.iter().map(|socket| {
+            let connections = std::iter::from_fn(|| socket.accept().ok());
+            connections.count()
+        });
+        let accepted: Vec<usize> = accepted.collect();
+        assert_eq!(accepted.iter().sum::<usize>(), clients.len());
+        assert!(accepted.iter().all(|&count| count > 0), "{accepted:?}");
+    }
+
+    #[test]
+    fn a_port_of_another_program_is_refused_and_the_listener_named() {
+        let other = TcpListener::bind(LOOPBACK).unwrap();
+        let taken = other.local_addr().unwrap();
+        let error = bind("web", taken, workers(2)).unwrap_err();
+        assert!(matches!(error.cause, BindCause::InUse));
+        let text = error.to_string();
+        assert!(
+            text.starts_with(&format!("listener `web`: cannot listen on {taken}: ")),
+            "{text}"
+        );
+        assert!(text.contains("in use"), "{text}");
+    }
+
+    #[test]
+    fn a_port_that_another_program_would_share_is_refused_too() {
+        let other = bind("theirs", LOOPBACK, workers(2)).unwrap();
+        assert!(SockRef::from(&other.sockets[0]).reuse_port().unwrap());
+        let error = bind("ours", other.local, workers(2)).unwrap_err();
+        assert!(matches!(error.cause, BindCause::InUse));
+    }
+
+    #[test]
+    fn a_port_is_free_again_once_its_sockets_are_closed() {
+        let bound = bind("web", LOOPBACK, workers(2)).unwrap();
+        let client = TcpStream::connect(bound.local).unwrap();
+        let address = bound.local;
+        drop(bound);
+        assert_eq!(bind("web", address, workers(2)).unwrap().local, address);
+        drop(client);
+    }
+
+    #[test]
+    fn ipv4_and_ipv6_stand_beside_each_other_on_one_port() {
+        let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        // A machine may have no IPv6 at all.
+        let Ok(v6) = bind("v6", v6, workers(2)) else {
+            return;
+        };
+        assert!(SockRef::from(&v6.sockets[0]).only_v6().unwrap());
+        let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, v6.local.port()));
+        assert_eq!(bind("v4", v4, workers(2)).unwrap().local, v4);
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_told_as_such() {
+        let elsewhere: SocketAddr = "192.0.2.1:0".parse().unwrap();
+        let error = bind("web", elsewhere, workers(1)).unwrap_err();
+        assert!(matches!(error.cause, BindCause::NoSuchAddress));
+    }
+
+    #[test]
+    fn accepted_connections_inherit_the_options() {
+        let bound = bind("web", LOOPBACK, workers(1)).unwrap();
+        let _client = TcpStream::connect(bound.local).unwrap();
+        bound.sockets[0].set_nonblocking(false).unwrap();
+        let (accepted, _) = bound.sockets[0].accept().unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 60);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+    }
+}

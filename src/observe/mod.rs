@@ -4,8 +4,11 @@
 
 pub mod record;
 
+pub mod access_log;
+pub mod log;
 pub mod metrics;
 
+pub use access_log::{AccessLog, LogSink, WorkerLog};
 pub use metrics::{
     EndpointMetrics, ListenerMetrics, Metrics, RouteMetrics, Touched, UpstreamMetrics,
 };

@@ -84,14 +84,13 @@ fn parse_ipv6(text: &str) -> Result<HostPattern, PatternError> {
                 .suggest(format!("[{address}]")),
         );
     }
-    if address.parse::<Ipv6Addr>().is_err() {
-        return Err(PatternError::new(format!(
+    // Written in the shortest spelling, in which hosts of requests are too.
+    match address.parse::<Ipv6Addr>() {
+        Ok(address) => Ok(HostPattern::Exact(format!("[{address}]").into())),
+        Err(_) => Err(PatternError::new(format!(
             "{address:?} is not an IPv6 address"
-        )));
+        ))),
     }
-    Ok(HostPattern::Exact(
-        format!("[{}]", address.to_ascii_lowercase()).into(),
-    ))
 }
 
 fn check_name(name: &str, text: &str) -> Result<(), PatternError> {
@@ -134,7 +133,8 @@ fn check_name(name: &str, text: &str) -> Result<(), PatternError> {
     if name.split('.').any(str::is_empty) {
         return Err(PatternError::new("a host has no empty label"));
     }
-    let wrong = |byte: &u8| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    let wrong =
+        |byte: &u8| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'.'));
     if let Some(byte) = name.bytes().find(|byte| wrong(byte)) {
         return Err(PatternError::new(format!(
             "{:?} cannot be part of a host",
@@ -166,8 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn case_and_trailing_dot_of_a_pattern_do_not_matter() {
+    fn spellings_of_one_host_are_one_pattern() {
         assert_eq!(pattern("API.example.com."), pattern("api.example.com"));
+        assert_eq!(pattern("[2001:DB8:0::A]"), pattern("[2001:db8::a]"));
     }
 
     #[test]

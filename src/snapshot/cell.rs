@@ -9,13 +9,13 @@ use super::Snapshot;
 /// Holds the current snapshot. Only `control` publishes; every worker reads.
 #[derive(Debug)]
 pub struct SnapshotCell {
-    current: ArcSwap<Snapshot>,
+    current: Arc<ArcSwap<Snapshot>>,
 }
 
 /// A worker's view of the cell: reading costs one comparison while nothing has been published.
 #[derive(Debug)]
 pub struct SnapshotReader {
-    cache: Cache<Arc<SnapshotCell>, Arc<Snapshot>>,
+    cache: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
 }
 
 impl SnapshotCell {
@@ -23,7 +23,7 @@ impl SnapshotCell {
     #[must_use]
     pub fn new(first: Snapshot) -> Arc<Self> {
         Arc::new(Self {
-            current: ArcSwap::from_pointee(first),
+            current: Arc::new(ArcSwap::from_pointee(first)),
         })
     }
 
@@ -40,9 +40,9 @@ impl SnapshotCell {
 
     /// A reader for one worker.
     #[must_use]
-    pub fn reader(self: &Arc<Self>) -> SnapshotReader {
+    pub fn reader(&self) -> SnapshotReader {
         SnapshotReader {
-            cache: Cache::new(Arc::clone(self)),
+            cache: Cache::new(Arc::clone(&self.current)),
         }
     }
 }
@@ -51,13 +51,5 @@ impl SnapshotReader {
     /// The current snapshot.
     pub fn current(&mut self) -> Arc<Snapshot> {
         Arc::clone(self.cache.load())
-    }
-}
-
-impl std::ops::Deref for SnapshotCell {
-    type Target = ArcSwap<Snapshot>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.current
     }
 }

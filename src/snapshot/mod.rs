@@ -38,8 +38,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<Upstream>>,
     /// The peers whose `X-Forwarded-*` and `Forwarded` fields are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where access records go.
-    pub access_log: Arc<AccessLog>,
+    /// Where access records go; `None`: nowhere.
+    pub access_log: Option<Arc<AccessLog>>,
 }
 
 impl Snapshot {

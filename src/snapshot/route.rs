@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    filters::{Chain, Redirect, Respond},
+    filters::{Chain, redirect::Redirect, respond::Respond},
     observe::RouteMetrics,
 };
 

@@ -102,3 +102,88 @@ impl ProxyError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        let v4 = any::<[Ipv4Addr; 2]>().prop_map(|[a, b]| format!("TCP4 {a} {b}"));
+        let v6 = any::<[Ipv6Addr; 2]>().prop_map(|[a, b]| format!("TCP6 {a} {b}"));
+        (prop_oneof![v4, v6], any::<[u16; 2]>()).prop_map(|(addresses, [source, destination])| {
+            format!("PROXY {addresses} {source} {destination}\r\n").into_bytes()
+        })
+    }
+
+    fn binary() -> impl Strategy<Value = Vec<u8>> {
+        let kinds = prop::sample::select(vec![[0x21, 0x11], [0x21, 0x21], [0x20, 0], [0x21, 0]]);
+        (
+            kinds,
+            vec(any::<u8>(), 36),
+            vec((any::<u8>(), vec(any::<u8>(), 0..40)), 0..4),
+        )
+            .prop_map(|(kind, mut rest, entries)| {
+                if kind[1] == 0x11 {
+                    rest.truncate(12);
+                }
+                for (kind, value) in entries {
+                    rest.push(kind);
+                    rest.extend(u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
+                    rest.extend(value);
+                }
+                let length = u16::try_from(rest.len()).unwrap_or(0).to_be_bytes();
+                [&v2::SIGNATURE[..], &kind, &length, &rest].concat()
+            })
+    }
+
+    /// Headers of both versions, whole or with one byte changed, and something after them.
+    fn input() -> impl Strategy<Value = Vec<u8>> {
+        let header = prop_oneof![line(), binary()];
+        let damage = proptest::option::of((any::<prop::sample::Index>(), any::<u8>()));
+        (header, damage, vec(any::<u8>(), 0..20)).prop_map(|(mut bytes, damage, rest)| {
+            if let Some((at, byte)) = damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.extend(rest);
+            bytes
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_answer_does_not_depend_on_how_the_bytes_arrive(bytes in input()) {
+            let whole = parse(&bytes);
+            let mut answered = false;
+            for end in 0..=bytes.len() {
+                let part = parse(&bytes[..end]);
+                prop_assert!(part == whole || (part == Ok(None) && !answered), "at {}", end);
+                answered |= part != Ok(None);
+            }
+            if let Ok(Some((used, _))) = whole {
+                prop_assert!(used <= bytes.len() && used <= MAX_BYTES);
+            }
+        }
+
+        #[test]
+        fn a_whole_line_is_always_understood(bytes in line()) {
+            let length = bytes.len();
+            let whole = matches!(parse(&bytes), Ok(Some((used, ProxyHeader::Forwarded { .. }))) if used == length);
+            prop_assert!(whole);
+        }
+
+        #[test]
+        fn no_bytes_whatever_make_it_panic_or_wait_for_ever(bytes in vec(any::<u8>(), 0..300)) {
+            let _ = parse(&bytes);
+            let long = [&v2::SIGNATURE[..], &bytes, &[0; MAX_BYTES]].concat();
+            prop_assert_ne!(parse(&long), Ok(None));
+            let long = [b"PROXY ", bytes.as_slice(), &[b' '; MAX_BYTES]].concat();
+            prop_assert_ne!(parse(&long), Ok(None));
+        }
+    }
+}

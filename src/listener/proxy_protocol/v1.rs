@@ -81,3 +81,96 @@ fn port(word: &str) -> Result<u16, ProxyError> {
     }
     word.parse().map_err(|_| ProxyError::BadAddress)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ProxyError, ProxyHeader, parse};
+
+    fn forwarded(source: &str, destination: &str) -> ProxyHeader {
+        ProxyHeader::Forwarded {
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn tells_both_ends_and_leaves_the_rest() {
+        for (line, header) in [
+            (
+                "PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n",
+                forwarded("192.0.2.1:56324", "198.51.100.2:443"),
+            ),
+            (
+                "PROXY TCP4 255.255.255.255 255.255.255.255 65535 0\r\n",
+                forwarded("255.255.255.255:65535", "255.255.255.255:0"),
+            ),
+            (
+                "PROXY TCP6 2001:db8::1 ::1 1 2\r\n",
+                forwarded("[2001:db8::1]:1", "[::1]:2"),
+            ),
+            (
+                "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 1 2\r\n",
+                forwarded("192.0.2.1:1", "192.0.2.2:2"),
+            ),
+            ("PROXY UNKNOWN\r\n", ProxyHeader::Local),
+            ("PROXY UNKNOWN ffff::1 what ever 7\r\n", ProxyHeader::Local),
+        ] {
+            let bytes = format!("{line}GET / HTTP/1.1\r\n");
+            assert_eq!(
+                parse(bytes.as_bytes()),
+                Ok(Some((line.len(), header))),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_that_breaks_the_grammar_is_refused() {
+        use ProxyError as E;
+        for (line, error) in [
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n", E::BadLine),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\r\n", E::BadLine),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n", E::BadLine),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n", E::BadLine),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2 \r\n", E::BadLine),
+            ("PROXY TCP4 192.0.2.1\t192.0.2.2 1 2\r\n", E::BadLine),
+            ("PROXY UNKNOWN \0\r\n", E::BadLine),
+            ("PROXY TCP4  192.0.2.1 192.0.2.2 1 2\r\n", E::BadAddress),
+            ("PROXY TCP4 192.0.2.1 ::1 1 2\r\n", E::BadAddress),
+            ("PROXY TCP6 192.0.2.1 ::1 1 2\r\n", E::BadAddress),
+            ("PROXY TCP6 fe80::1%eth0 ::1 1 2\r\n", E::BadAddress),
+            ("PROXY TCP4 192.0.2.1 192.0.2.02 1 2\r\n", E::BadAddress),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 1 65536\r\n", E::BadAddress),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 +1 2\r\n", E::BadAddress),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n", E::BadAddress),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 -1 2\r\n", E::BadAddress),
+            (
+                "PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n",
+                E::UnsupportedFamily,
+            ),
+            (
+                "PROXY tcp4 192.0.2.1 192.0.2.2 1 2\r\n",
+                E::UnsupportedFamily,
+            ),
+            ("PROXY \r\n", E::UnsupportedFamily),
+            ("PROXY\r\n", E::Missing),
+            ("proxy TCP4", E::Missing),
+            ("GET / HTTP/1.1\r\n", E::Missing),
+        ] {
+            assert_eq!(parse(line.as_bytes()), Err(error), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_may_have_107_bytes_and_no_more() {
+        let longest = format!("PROXY UNKNOWN {}\r\n", "x".repeat(107 - 16));
+        assert_eq!(
+            parse(longest.as_bytes()),
+            Ok(Some((107, ProxyHeader::Local)))
+        );
+        let longer = format!("PROXY UNKNOWN {}\r\n", "x".repeat(107 - 15));
+        assert_eq!(parse(longer.as_bytes()), Err(ProxyError::TooLong));
+        let endless = format!("PROXY UNKNOWN {}", "x".repeat(200));
+        assert_eq!(parse(endless.as_bytes()), Err(ProxyError::TooLong));
+    }
+}

@@ -181,3 +181,206 @@ fn names(leaf: &X509Certificate<'_>) -> Vec<Box<str>> {
     }
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{DistinguishedName, DnType, DnValue, KeyPair, SanType};
+
+    use super::super::testing::Issuer;
+    use super::*;
+
+    fn error(paths: &CertificatePaths) -> TlsError {
+        Certificate::load(paths).unwrap_err()
+    }
+
+    #[test]
+    fn tells_names_validity_and_kind_of_key() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue_with(
+            "site",
+            &["Example.com", "*.example.org", "example.com"],
+            &rcgen::PKCS_ECDSA_P384_SHA384,
+            |params| {
+                params.not_before = rcgen::date_time_ymd(2001, 9, 9);
+                params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+                params
+                    .distinguished_name
+                    .push(DnType::CommonName, "not-a-name-then.example");
+            },
+        );
+        let certificate = Certificate::load(&paths).unwrap();
+        let facts = certificate.facts();
+        assert_eq!(facts.names, ["example.com".into(), "*.example.org".into()]);
+        assert_eq!(facts.not_before, 999_993_600);
+        assert_eq!(facts.not_after, 2_208_988_800);
+        assert_eq!(facts.key, KeyKind::Ecdsa);
+        assert_eq!(facts.subject, "CN=not-a-name-then.example");
+    }
+
+    #[test]
+    fn the_common_name_counts_only_without_alternative_names() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue_with("old", &[], &rcgen::PKCS_ED25519, |params| {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, "old.example.com");
+        });
+        let certificate = Certificate::load(&paths).unwrap();
+        assert_eq!(certificate.facts().names, ["old.example.com".into()]);
+        assert_eq!(certificate.facts().key, KeyKind::EdDsa);
+    }
+
+    #[test]
+    fn what_is_no_host_name_is_no_name() {
+        let issuer = Issuer::new();
+        let odd = ["good.example\0.evil.example", "a..b", "f*.example", "*"];
+        let paths = issuer.issue_with(
+            "odd",
+            &["fine.example"],
+            &rcgen::PKCS_ECDSA_P256_SHA256,
+            |params| {
+                let names = odd.map(|name| SanType::DnsName(name.try_into().unwrap()));
+                params.subject_alt_names.extend(names);
+                params
+                    .subject_alt_names
+                    .push(SanType::IpAddress([127, 0, 0, 1].into()));
+            },
+        );
+        let certificate = Certificate::load(&paths).unwrap();
+        assert_eq!(certificate.facts().names, ["fine.example".into()]);
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let issuer = Issuer::new();
+        let mut paths = issuer.issue("site", &["example.com"]);
+        paths.key = issuer.issue("other", &["example.com"]).key;
+        let error = error(&paths);
+        assert_eq!(error.path.as_ref(), Some(&paths.key));
+        assert!(error.message.contains("does not belong to"), "{error}");
+    }
+
+    #[test]
+    fn a_chain_in_the_wrong_order_is_named_as_such() {
+        let issuer = Issuer::new();
+        let (leaf, key) = issuer.sign(&["example.com"], &rcgen::PKCS_ECDSA_P256_SHA256, |_| {});
+        issuer.write("site.pem", &format!("{}{leaf}", issuer.authority_pem()));
+        issuer.write("site.key", &key);
+        let error = error(&issuer.paths("site"));
+        assert!(error.message.contains("not the first"), "{error}");
+    }
+
+    #[test]
+    fn a_chain_and_its_key_may_be_one_file() {
+        let issuer = Issuer::new();
+        let (leaf, key) = issuer.sign(&["example.com"], &rcgen::PKCS_ECDSA_P256_SHA256, |_| {});
+        issuer.write("all.pem", &format!("{key}{leaf}{}", issuer.authority_pem()));
+        let path = issuer.path("all.pem");
+        let certificate = Certificate::load(&CertificatePaths {
+            certificate: path.clone(),
+            key: path,
+        });
+        assert_eq!(certificate.unwrap().key().cert.len(), 2);
+    }
+
+    #[test]
+    fn swapped_files_are_named_as_such() {
+        let issuer = Issuer::new();
+        let CertificatePaths { certificate, key } = issuer.issue("site", &["example.com"]);
+        let swapped = CertificatePaths {
+            certificate: key.clone(),
+            key: certificate.clone(),
+        };
+        assert!(error(&swapped).help.contains("swapped"));
+        let twice = CertificatePaths {
+            certificate: certificate.clone(),
+            key: certificate,
+        };
+        assert!(error(&twice).help.contains("swapped"));
+    }
+
+    #[test]
+    fn files_that_are_missing_or_no_pem_name_the_file() {
+        let issuer = Issuer::new();
+        let mut paths = issuer.issue("site", &["example.com"]);
+        paths.certificate = issuer.path("nothing.pem");
+        let missing = error(&paths);
+        assert_eq!(missing.path.as_ref(), Some(&paths.certificate));
+        assert!(missing.message.contains("cannot be read"), "{missing}");
+
+        paths.certificate = issuer.path("");
+        assert_eq!(error(&paths).help, "name the file in it");
+
+        issuer.write("site.pem", "hello");
+        let paths = issuer.paths("site");
+        assert!(error(&paths).help.contains("must be PEM"));
+    }
+
+    #[test]
+    fn an_encrypted_key_says_how_to_decrypt_it() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue("site", &["example.com"]);
+        issuer.write(
+            "site.key",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        );
+        assert!(error(&paths).help.contains("openssl pkey"));
+    }
+
+    #[test]
+    fn a_damaged_key_is_refused_without_quoting_it() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue("site", &["example.com"]);
+        let key = KeyPair::generate().unwrap().serialize_pem();
+        let secret = key.lines().nth(1).unwrap();
+        for damaged in [
+            format!("-----BEGIN PRIVATE KEY-----\n{secret}\n"),
+            format!("-----BEGIN PRIVATE KEY-----\n{secret}!\n-----END PRIVATE KEY-----\n"),
+            format!("-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----\n"),
+            format!("-----BEGIN {secret}\n"),
+        ] {
+            issuer.write("site.key", &damaged);
+            let error = error(&paths);
+            assert_eq!(error.path.as_ref(), Some(&paths.key));
+            assert!(!format!("{error:?}{error}").contains(secret), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_certificate_is_refused() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue("site", &["example.com"]);
+        issuer.write(
+            "site.pem",
+            "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+        );
+        let error = error(&paths);
+        assert_eq!(error.path.as_ref(), Some(&paths.certificate));
+        assert!(error.message.contains("malformed"), "{error}");
+    }
+
+    #[test]
+    fn a_subject_cannot_pretend_to_have_more_parts() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue_with(
+            "client",
+            &["client.example"],
+            &rcgen::PKCS_ECDSA_P256_SHA256,
+            |params| {
+                params.distinguished_name = DistinguishedName::new();
+                let name = &mut params.distinguished_name;
+                name.push(DnType::OrganizationName, " #Example, Inc. ");
+                name.push(
+                    DnType::CommonName,
+                    DnValue::Utf8String("alice,CN=admin\r\n\0ü".into()),
+                );
+                name.push(DnType::CustomDnType(vec![1, 2, 3]), "x");
+            },
+        );
+        let certificate = Certificate::load(&paths).unwrap();
+        assert_eq!(
+            certificate.facts().subject,
+            r"1.2.3=#0c0178,CN=alice\,CN=admin\0D\0A\00\C3\BC,O=\ #Example\, Inc.\ "
+        );
+    }
+}

@@ -1,19 +1,18 @@
 //! The upstream's side of TLS: one configuration for each upstream, shared by all its connections so that sessions
 //! resume.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::server::refused;
-use super::watched::Stamps;
-use super::{Alpn, Certificate, CertificatePaths, FileChange, TlsError, TlsVersion, pem, provider};
+use super::verification::{SystemRoots, Verification, verifier};
+use super::watched::Watched;
+use super::{Alpn, Certificate, CertificatePaths, FileChange, TlsError, TlsVersion, provider};
 
 /// What the operator decides about TLS towards an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,53 +27,6 @@ pub struct ClientSettings {
     pub alpn: Vec<Alpn>,
 }
 
-/// Who may vouch for an upstream's certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Verification {
-    /// The authorities the operating system trusts.
-    #[default]
-    System,
-    /// The authorities of a PEM file, and no others.
-    Authority(PathBuf),
-    /// Nobody needs to: any certificate for any name is taken. Traffic is encrypted, but whoever sits in between can
-    /// read and change it.
-    None,
-}
-
-/// The authorities the operating system trusts, read at the first need and then kept: they are some hundred files.
-#[derive(Debug, Default)]
-pub struct SystemRoots {
-    roots: OnceLock<Result<Arc<RootCertStore>, TlsError>>,
-}
-
-impl SystemRoots {
-    /// The authorities. Reads files the first time: not for the request path.
-    ///
-    /// # Errors
-    /// The system has none.
-    pub fn roots(&self) -> Result<Arc<RootCertStore>, TlsError> {
-        self.roots.get_or_init(read_system_roots).clone()
-    }
-}
-
-fn read_system_roots() -> Result<Arc<RootCertStore>, TlsError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    // A system's bundle may hold an authority that rustls cannot use; it says nothing about the others.
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        let why = found.errors.first().map_or_else(
-            || String::from("no trusted authorities were found on this system"),
-            |error| format!("the system's trusted authorities cannot be read: {error}"),
-        );
-        return Err(TlsError::without_file(
-            why,
-            "install the package ca-certificates, or set `ca` of the upstream",
-        ));
-    }
-    Ok(Arc::new(roots))
-}
-
 /// TLS towards one upstream: the configuration for new connections and the files it was made from.
 ///
 /// Workers read `config` when they connect; `control` calls [`Self::reload_changed`].
@@ -83,7 +35,7 @@ pub struct ClientTls {
     settings: ClientSettings,
     roots: Arc<SystemRoots>,
     config: ArcSwap<ClientConfig>,
-    files: Mutex<Stamps>,
+    files: Mutex<Watched>,
 }
 
 impl ClientTls {
@@ -92,7 +44,7 @@ impl ClientTls {
     /// # Errors
     /// The first file that cannot be used, or a system without authorities.
     pub fn load(settings: ClientSettings, roots: &Arc<SystemRoots>) -> Result<Self, TlsError> {
-        let files = Stamps::of(settings.files());
+        let files = Watched::new(settings.files());
         let config = build(&settings, roots)?;
         Ok(Self {
             settings,
@@ -119,12 +71,15 @@ impl ClientTls {
     /// used. Reads files: not for the request path.
     pub fn reload_changed(&self) -> Option<FileChange> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        *files = files.changed()?;
-        let files = self.settings.files().map(Path::to_owned).collect();
+        if !files.changed() {
+            return None;
+        }
         Some(match build(&self.settings, &self.roots) {
             Ok(config) => {
                 self.config.store(Arc::new(config));
-                FileChange::Replaced { files }
+                FileChange::Replaced {
+                    files: files.paths(),
+                }
             }
             Err(error) => FileChange::Kept { error },
         })
@@ -188,65 +143,5 @@ fn build(settings: &ClientSettings, roots: &SystemRoots) -> Result<ClientConfig,
     Ok(config)
 }
 
-fn verifier(
-    verification: &Verification,
-    roots: &SystemRoots,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let roots = match verification {
-        Verification::System => roots.roots()?,
-        Verification::Authority(path) => Arc::new(pem::authorities(path)?),
-        Verification::None => {
-            return Ok(Arc::new(AcceptsAnyCertificate {
-                schemes: provider()
-                    .signature_verification_algorithms
-                    .supported_schemes(),
-            }));
-        }
-    };
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider())
-        .build()
-        .map_err(refused)?;
-    Ok(verifier)
-}
-
-/// The verifier behind [`Verification::None`]. It does not look at signatures either: they would prove that the
-/// upstream has the key of a certificate nobody vouches for, and looking would refuse certificates too old for rustls.
-#[derive(Debug)]
-struct AcceptsAnyCertificate {
-    schemes: Vec<SignatureScheme>,
-}
-
-impl ServerCertVerifier for AcceptsAnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
-    }
-}
+#[cfg(test)]
+mod tests;

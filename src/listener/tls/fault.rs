@@ -125,3 +125,89 @@ fn of_alert(alert: AlertDescription) -> HandshakeFault {
         _ => HandshakeFault::Alert,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{
+        Failed, Issuer, careless, client, connector, handshake, listener, speaking,
+    };
+    use super::super::{ClientAuth, ServerSettings, TlsVersion, server_config};
+    use super::*;
+
+    /// What both sides of a failed handshake say about it, as the engine sees it.
+    fn faults(failed: &Failed) -> (Option<HandshakeFault>, Option<HandshakeFault>) {
+        let fault = |error: &Error| {
+            handshake_fault(&io::Error::new(io::ErrorKind::InvalidData, error.clone()))
+        };
+        (
+            failed.client.as_ref().map(fault),
+            failed.server.as_ref().map(fault),
+        )
+    }
+
+    #[test]
+    fn both_sides_find_the_same_word() {
+        use HandshakeFault as F;
+        let issuer = Issuer::new();
+        let good = listener(&[issuer.issue("site", &["example.com"])]);
+        let guarded = ServerSettings {
+            client_auth: ClientAuth::Require {
+                authority: issuer.authority_file(),
+            },
+            ..good.clone()
+        };
+        let modern = ServerSettings {
+            min_version: TlsVersion::Tls13,
+            ..good.clone()
+        };
+        let plain = || careless(|_| {});
+        let unknown = careless(|config| config.alpn_protocols = vec![b"spdy/3".to_vec()]);
+        let trusting = connector(&client(&issuer.authority_file()));
+        let strange = connector(&client(&Issuer::stranger().authority_file()));
+        let old = speaking(TlsVersion::Tls12, &issuer, None);
+        for (client, server, name, at_client, at_server) in [
+            (
+                &plain(),
+                &guarded,
+                "example.com",
+                F::CertificateMissing,
+                F::CertificateMissing,
+            ),
+            (&old, &modern, "example.com", F::Version, F::Version),
+            (&unknown, &good, "example.com", F::Protocol, F::Protocol),
+            (
+                &strange,
+                &good,
+                "example.com",
+                F::CertificateAuthority,
+                F::CertificateRefused,
+            ),
+            (
+                &trusting,
+                &good,
+                "other.test",
+                F::CertificateName,
+                F::CertificateRefused,
+            ),
+        ] {
+            let server = server_config(server).unwrap();
+            let failed = handshake(client, &server, name).err().unwrap();
+            assert_eq!(faults(&failed), (Some(at_client), Some(at_server)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_tls_is_told_from_a_connection_that_ended() {
+        let issuer = Issuer::new();
+        let server = server_config(&listener(&[issuer.issue("site", &["example.com"])])).unwrap();
+        let mut connection = rustls::ServerConnection::new(server).unwrap();
+        connection
+            .read_tls(&mut &b"GET / HTTP/1.1\r\n\r\n"[..])
+            .unwrap();
+        let error = connection.process_new_packets().unwrap_err();
+        let error = io::Error::new(io::ErrorKind::InvalidData, error);
+        assert_eq!(handshake_fault(&error), HandshakeFault::BadMessage);
+        let ended = io::Error::from(io::ErrorKind::UnexpectedEof);
+        assert_eq!(handshake_fault(&ended), HandshakeFault::Closed);
+    }
+}

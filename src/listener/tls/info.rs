@@ -66,6 +66,17 @@ impl TlsInfo {
                 }),
         }
     }
+
+    /// Whether the session was resumed and the client's certificate has expired since it began, at `now` in Unix
+    /// time. A resumption does not look at the certificate again, so such a connection must be closed.
+    #[must_use]
+    pub fn outlived_its_certificate(&self, now: i64) -> bool {
+        self.resumed
+            && self
+                .client_certificate
+                .as_ref()
+                .is_some_and(|certificate| certificate.not_after().is_none_or(|last| last < now))
+    }
 }
 
 /// rustls names the suites of TLS 1.3 its own way.
@@ -112,5 +123,104 @@ impl ClientCertificate {
     fn parsed<T>(&self, read: impl FnOnce(&X509Certificate<'_>) -> T) -> Option<T> {
         let (_, certificate) = X509Certificate::from_der(&self.der).ok()?;
         Some(read(&certificate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Issuer, careless, client, connector, handshake, leaf, listener};
+    use super::super::{ClientAuth, ClientSettings, server_config};
+    use super::*;
+
+    #[test]
+    fn a_handshake_tells_what_it_agreed_on() {
+        let issuer = Issuer::new();
+        let server = server_config(&listener(&[issuer.issue("site", &["example.com"])])).unwrap();
+        let config = connector(&client(&issuer.authority_file()));
+        let first = TlsInfo::of(&handshake(&config, &server, "EXAMPLE.com.").unwrap().server);
+        assert_eq!(
+            first,
+            TlsInfo {
+                version: "TLSv1.3",
+                cipher: "TLS_AES_256_GCM_SHA384",
+                group: Some("X25519MLKEM768"),
+                sni: Some("example.com".into()),
+                alpn: Some(Alpn::H2),
+                resumed: false,
+                client_certificate: None,
+            }
+        );
+        let again = TlsInfo::of(&handshake(&config, &server, "EXAMPLE.com.").unwrap().server);
+        assert!(again.resumed);
+    }
+
+    #[test]
+    fn a_client_that_names_no_host_and_no_protocol_has_none() {
+        let issuer = Issuer::new();
+        let server = server_config(&listener(&[issuer.issue("site", &["example.com"])])).unwrap();
+        let config = careless(|config| config.enable_sni = false);
+        let info = TlsInfo::of(&handshake(&config, &server, "example.com").unwrap().server);
+        assert_eq!((info.sni, info.alpn), (None, None));
+    }
+
+    #[test]
+    fn a_client_certificate_is_read_when_asked() {
+        let issuer = Issuer::new();
+        let alice = issuer.issue_with("alice", &["alice.test"], &rcgen::PKCS_ED25519, |params| {
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params
+                .distinguished_name
+                .push(rcgen::DnType::CommonName, "alice");
+            params.serial_number = Some(vec![0x0a, 0xbc].into());
+            params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+        });
+        let mut settings = listener(&[issuer.issue("site", &["example.com"])]);
+        settings.client_auth = ClientAuth::Request {
+            authority: issuer.authority_file(),
+        };
+        let server = server_config(&settings).unwrap();
+        let config = connector(&ClientSettings {
+            identity: Some(alice.clone()),
+            ..client(&issuer.authority_file())
+        });
+        let info = TlsInfo::of(&handshake(&config, &server, "example.com").unwrap().server);
+        let certificate = info.client_certificate.clone().unwrap();
+        assert!(!info.outlived_its_certificate(2_208_988_801));
+        assert_eq!(certificate.der(), leaf(&alice).as_ref());
+        assert_eq!(certificate.subject().as_deref(), Some("CN=alice"));
+        assert_eq!(certificate.issuer().as_deref(), Some("CN=Test authority"));
+        assert_eq!(certificate.serial().as_deref(), Some("abc"));
+        assert_eq!(certificate.not_after(), Some(2_208_988_800));
+    }
+
+    #[test]
+    fn a_resumed_session_ends_with_the_certificate_of_its_client() {
+        let issuer = Issuer::new();
+        let alice = issuer.issue_with("alice", &["alice.test"], &rcgen::PKCS_ED25519, |params| {
+            params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+        });
+        let mut settings = listener(&[issuer.issue("site", &["example.com"])]);
+        settings.client_auth = ClientAuth::Require {
+            authority: issuer.authority_file(),
+        };
+        let server = server_config(&settings).unwrap();
+        let config = connector(&ClientSettings {
+            identity: Some(alice),
+            ..client(&issuer.authority_file())
+        });
+        handshake(&config, &server, "example.com").unwrap();
+        let again = TlsInfo::of(&handshake(&config, &server, "example.com").unwrap().server);
+        assert!(again.resumed);
+        assert!(!again.outlived_its_certificate(2_208_988_800));
+        assert!(again.outlived_its_certificate(2_208_988_801));
+    }
+
+    #[test]
+    fn a_certificate_that_cannot_be_read_says_nothing() {
+        let certificate = ClientCertificate {
+            der: CertificateDer::from(vec![0x30, 0x00]),
+        };
+        assert_eq!(certificate.subject(), None);
+        assert_eq!(certificate.not_after(), None);
     }
 }

@@ -32,11 +32,13 @@ mod server;
 
 pub use server::{ServerSettings, ServerTls, server_config};
 
+mod verification;
+
+pub use verification::{SystemRoots, Verification};
+
 mod client;
 
-pub use client::{
-    ClientSettings, ClientTls, SystemRoots, Verification, client_config, upstream_name,
-};
+pub use client::{ClientSettings, ClientTls, client_config, upstream_name};
 
 mod info;
 
@@ -47,6 +49,9 @@ mod name;
 mod fault;
 
 pub use fault::{HandshakeFault, handshake_fault};
+
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 

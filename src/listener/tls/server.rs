@@ -10,7 +10,7 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 
-use super::watched::Stamps;
+use super::watched::Watched;
 use super::{
     Alpn, CertificatePaths, CertificateStore, ClientAuth, FileChange, TlsError, TlsVersion, pem,
     provider,
@@ -39,7 +39,7 @@ pub struct ServerTls {
     settings: ServerSettings,
     certificates: Arc<CertificateStore>,
     config: ArcSwap<ServerConfig>,
-    authority: Mutex<Stamps>,
+    authority: Mutex<Watched>,
 }
 
 impl ServerTls {
@@ -48,17 +48,14 @@ impl ServerTls {
     /// # Errors
     /// Every file that cannot be used.
     pub fn load(settings: ServerSettings) -> Result<Self, Vec<TlsError>> {
-        let authority = authority_stamps(&settings);
-        let certificates = CertificateStore::load(&settings.certificates).map(Arc::new);
-        let verifier = client_verifier(&settings.client_auth);
-        let (certificates, verifier) = match (certificates, verifier) {
-            (Ok(certificates), Ok(verifier)) => (certificates, verifier),
-            (Err(errors), Ok(_)) => return Err(errors),
-            (Ok(_), Err(error)) => return Err(vec![error]),
-            (Err(mut errors), Err(error)) => {
-                errors.push(error);
-                return Err(errors);
-            }
+        let authority = Watched::new(settings.client_auth.authority().map(PathBuf::as_path));
+        let mut errors = Vec::new();
+        let certificates = CertificateStore::load(&settings.certificates)
+            .map_err(|found| errors.extend(found))
+            .map(Arc::new);
+        let verifier = client_verifier(&settings.client_auth).map_err(|found| errors.push(found));
+        let (Ok(certificates), Ok(verifier)) = (certificates, verifier) else {
+            return Err(errors);
         };
         let config =
             build(&settings, verifier, Arc::clone(&certificates)).map_err(|error| vec![error])?;
@@ -97,19 +94,20 @@ impl ServerTls {
     }
 
     fn reload_authority(&self) -> Option<FileChange> {
-        let path = self.settings.client_auth.authority()?;
-        let mut stamps = self
+        let mut authority = self
             .authority
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        *stamps = stamps.changed()?;
+        if !authority.changed() {
+            return None;
+        }
         let config = client_verifier(&self.settings.client_auth)
             .and_then(|verifier| build(&self.settings, verifier, Arc::clone(&self.certificates)));
         Some(match config {
             Ok(config) => {
                 self.config.store(Arc::new(config));
                 FileChange::Replaced {
-                    files: vec![path.clone()],
+                    files: authority.paths(),
                 }
             }
             Err(error) => FileChange::Kept { error },
@@ -167,10 +165,6 @@ fn client_verifier(auth: &ClientAuth) -> Result<Arc<dyn ClientCertVerifier>, Tls
     }
 }
 
-fn authority_stamps(settings: &ServerSettings) -> Stamps {
-    Stamps::of(settings.client_auth.authority().map(PathBuf::as_path))
-}
-
 /// What is left to go wrong is no file's fault: the random generator, or a fault of ours.
 pub(super) fn refused(error: impl Display) -> TlsError {
     TlsError::without_file(
@@ -182,3 +176,9 @@ pub(super) fn refused(error: impl Display) -> TlsError {
 fn no_reason() -> TlsError {
     refused("no reason was given")
 }
+
+#[cfg(test)]
+mod resumption_tests;
+
+#[cfg(test)]
+mod tests;

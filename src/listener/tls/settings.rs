@@ -113,3 +113,20 @@ impl Alpn {
         protocols.iter().map(|p| p.as_str().into()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+            assert_eq!(TlsVersion::parse(version.as_str()), Some(version));
+        }
+        for alpn in [Alpn::H2, Alpn::Http11] {
+            assert_eq!(Alpn::parse(alpn.as_str()), Some(alpn));
+        }
+        assert_eq!(TlsVersion::parse("1.1"), None);
+        assert_eq!(Alpn::parse("h2c"), None);
+    }
+}

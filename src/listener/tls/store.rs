@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::watched::Stamps;
+use super::watched::Watched;
 use super::{
     Certificate, CertificateFacts, CertificatePaths, CertificateTable, FileChange, TlsError,
 };
@@ -23,7 +23,7 @@ pub struct CertificateStore {
 
 #[derive(Debug)]
 struct Entry {
-    stamps: Stamps,
+    files: Watched,
     certificate: Certificate,
 }
 
@@ -94,21 +94,22 @@ impl ResolvesServerCert for CertificateStore {
 
 impl Entry {
     fn load(paths: &CertificatePaths) -> Result<Self, TlsError> {
-        let stamps = Stamps::of([paths.certificate.as_path(), paths.key.as_path()]);
+        let files = Watched::new([paths.certificate.as_path(), paths.key.as_path()]);
         Ok(Self {
-            stamps,
+            files,
             certificate: Certificate::load(paths)?,
         })
     }
 
     fn reload(&mut self) -> Option<FileChange> {
-        self.stamps = self.stamps.changed()?;
+        if !self.files.changed() {
+            return None;
+        }
         Some(match Certificate::load(self.certificate.paths()) {
             Ok(certificate) => {
                 self.certificate = certificate;
-                let CertificatePaths { certificate, key } = self.certificate.paths().clone();
                 FileChange::Replaced {
-                    files: vec![certificate, key],
+                    files: self.files.paths(),
                 }
             }
             Err(error) => FileChange::Kept { error },
@@ -118,4 +119,109 @@ impl Entry {
 
 fn table(entries: &[Entry]) -> CertificateTable {
     CertificateTable::new(entries.iter().map(|entry| &entry.certificate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Issuer, leaf};
+    use super::*;
+
+    /// The certificate that a client without a name gets now.
+    fn served(store: &CertificateStore) -> Vec<u8> {
+        let table = store.table.load();
+        let key = table.choose(None, &[]).unwrap();
+        key.cert[0].to_vec()
+    }
+
+    fn store(pairs: &[CertificatePaths]) -> CertificateStore {
+        CertificateStore::load(pairs).unwrap()
+    }
+
+    #[test]
+    fn files_that_did_not_change_are_left_alone() {
+        let issuer = Issuer::new();
+        let store = store(&[issuer.issue("site", &["example.com"])]);
+        assert_eq!(store.reload_changed(), []);
+    }
+
+    #[test]
+    fn a_changed_pair_is_used_at_once() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue("site", &["example.com"]);
+        let store = store(std::slice::from_ref(&paths));
+        let before = served(&store);
+
+        issuer.issue("site", &["example.net"]);
+        let files = vec![paths.certificate.clone(), paths.key.clone()];
+        assert_eq!(store.reload_changed(), [FileChange::Replaced { files }]);
+        assert_ne!(served(&store), before);
+        assert_eq!(served(&store), leaf(&paths).to_vec());
+        assert_eq!(store.facts()[0].1.names, ["example.net".into()]);
+        assert_eq!(store.reload_changed(), []);
+    }
+
+    #[test]
+    fn a_bad_pair_leaves_the_old_one_in_use_and_is_told_once() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue("site", &["example.com"]);
+        let other = issuer.issue("other", &["example.net"]);
+        let store = store(&[paths.clone(), other.clone()]);
+        let before = served(&store);
+
+        issuer.write("site.pem", "half a certific");
+        issuer.issue("other", &["other.example"]);
+        let changes = store.reload_changed();
+        let [FileChange::Kept { error }, FileChange::Replaced { files }] = changes.as_slice()
+        else {
+            panic!("{changes:?}");
+        };
+        assert_eq!(error.path.as_ref(), Some(&paths.certificate));
+        assert_eq!(files[0], other.certificate);
+        assert_eq!(served(&store), before);
+        assert_eq!(store.reload_changed(), []);
+    }
+
+    #[test]
+    fn a_certificate_that_arrives_before_its_key_waits_for_it() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue("site", &["example.com"]);
+        let store = store(std::slice::from_ref(&paths));
+        let before = served(&store);
+
+        let (certificate, key) = issuer.sign(&["example.com"], &rcgen::PKCS_ED25519, |_| {});
+        issuer.write("site.pem", &certificate);
+        let changes = store.reload_changed();
+        assert!(matches!(changes.as_slice(), [FileChange::Kept { .. }]));
+        assert_eq!(served(&store), before);
+
+        issuer.write("site.key", &key);
+        let changes = store.reload_changed();
+        assert!(matches!(changes.as_slice(), [FileChange::Replaced { .. }]));
+        assert_eq!(served(&store), leaf(&paths).to_vec());
+    }
+
+    #[test]
+    fn a_file_that_disappears_and_comes_back_is_read_again() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue("site", &["example.com"]);
+        let store = store(std::slice::from_ref(&paths));
+        std::fs::remove_file(&paths.key).unwrap();
+        let changes = store.reload_changed();
+        assert!(matches!(changes.as_slice(), [FileChange::Kept { .. }]));
+        issuer.issue("site", &["example.com"]);
+        let changes = store.reload_changed();
+        assert!(matches!(changes.as_slice(), [FileChange::Replaced { .. }]));
+    }
+
+    #[test]
+    fn every_bad_pair_is_told_at_the_start() {
+        let issuer = Issuer::new();
+        let errors = CertificateStore::load(&[
+            issuer.paths("missing"),
+            issuer.issue("site", &["example.com"]),
+            issuer.paths("missing-too"),
+        ]);
+        assert_eq!(errors.unwrap_err().len(), 2);
+        assert_eq!(CertificateStore::load(&[]).unwrap_err().len(), 1);
+    }
 }

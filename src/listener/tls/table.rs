@@ -92,3 +92,115 @@ impl Choices {
             .or_else(|| self.0.first().map(|(_, certified)| certified))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::SignatureScheme as Scheme;
+
+    use super::super::CertificatePaths;
+    use super::super::testing::Issuer;
+    use super::*;
+
+    const ALL: &[Scheme] = &[Scheme::ECDSA_NISTP256_SHA256, Scheme::RSA_PSS_SHA256];
+
+    struct Chosen {
+        certificates: Vec<Certificate>,
+        table: CertificateTable,
+    }
+
+    impl Chosen {
+        fn new(pairs: &[CertificatePaths]) -> Self {
+            let load = |paths| Certificate::load(paths).unwrap();
+            let certificates: Vec<Certificate> = pairs.iter().map(load).collect();
+            Self {
+                table: CertificateTable::new(&certificates),
+                certificates,
+            }
+        }
+
+        /// The place of the chosen certificate in the configuration.
+        fn place(&self, name: Option<&str>, schemes: &[Scheme]) -> Option<usize> {
+            let chosen = self.table.choose(name, schemes)?;
+            self.certificates
+                .iter()
+                .position(|certificate| Arc::ptr_eq(certificate.key(), chosen))
+        }
+    }
+
+    #[test]
+    fn exact_wins_over_wildcard_wins_over_the_first() {
+        let issuer = Issuer::new();
+        let chosen = Chosen::new(&[
+            issuer.issue("default", &["default.test"]),
+            issuer.issue("wildcard", &["*.example.com"]),
+            issuer.issue("exact", &["api.example.com"]),
+        ]);
+        for (name, place) in [
+            (Some("api.example.com"), 2),
+            (Some("API.Example.COM"), 2),
+            (Some("api.example.com."), 2),
+            (Some("www.example.com"), 1),
+            (Some("WWW.example.com."), 1),
+            (Some("a.b.example.com"), 0),
+            (Some("example.com"), 0),
+            (Some(".example.com"), 1),
+            (Some("other.test"), 0),
+            (Some("*.example.com"), 1),
+            (Some(""), 0),
+            (Some("."), 0),
+            (None, 0),
+        ] {
+            assert_eq!(chosen.place(name, ALL), Some(place), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_key_fits_what_the_client_can_verify() {
+        let issuer = Issuer::new();
+        let rsa = |file, name| issuer.issue_with(file, &[name], &rcgen::PKCS_RSA_SHA256, |_| {});
+        let chosen = Chosen::new(&[
+            rsa("default-rsa", "default.test"),
+            issuer.issue("default-ecdsa", &["default.test"]),
+            issuer.issue("site-ecdsa", &["*.example.com"]),
+            rsa("site-rsa", "*.example.com"),
+        ]);
+        let (ecdsa, rsa) = (&[Scheme::ECDSA_NISTP256_SHA256], &[Scheme::RSA_PSS_SHA256]);
+        assert_eq!(chosen.place(Some("a.example.com"), ecdsa), Some(2));
+        assert_eq!(chosen.place(Some("a.example.com"), rsa), Some(3));
+        assert_eq!(chosen.place(Some("a.example.com"), ALL), Some(2));
+        assert_eq!(chosen.place(None, rsa), Some(0));
+        assert_eq!(chosen.place(None, ecdsa), Some(1));
+        assert_eq!(chosen.place(None, ALL), Some(1));
+    }
+
+    #[test]
+    fn a_client_that_fits_no_key_still_gets_its_own_name() {
+        let issuer = Issuer::new();
+        let chosen = Chosen::new(&[
+            issuer.issue("default", &["default.test"]),
+            issuer.issue("site", &["example.com"]),
+        ]);
+        assert_eq!(
+            chosen.place(Some("example.com"), &[Scheme::ED25519]),
+            Some(1)
+        );
+        assert_eq!(chosen.place(Some("example.com"), &[]), Some(1));
+    }
+
+    #[test]
+    fn of_two_for_the_same_name_the_first_counts() {
+        let issuer = Issuer::new();
+        let chosen = Chosen::new(&[
+            issuer.issue("default", &["default.test"]),
+            issuer.issue("first", &["example.com"]),
+            issuer.issue("second", &["example.com", "www.example.com"]),
+        ]);
+        assert_eq!(chosen.place(Some("example.com"), ALL), Some(1));
+        assert_eq!(chosen.place(Some("www.example.com"), ALL), Some(2));
+    }
+
+    #[test]
+    fn an_empty_table_has_no_certificate() {
+        assert!(CertificateTable::new([]).choose(None, ALL).is_none());
+    }
+}

@@ -1,0 +1,3 @@
+//! The composition root: the only place where everything is built and wired.
+
+mod data_plane;

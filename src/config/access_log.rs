@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::{
     code::Code,
     decode::{Decoder, Node, Setting},
+    setting::TemplateText,
     settings::settings,
     suggest,
 };
@@ -21,7 +22,7 @@ settings! {
         /// `template`, or a template itself.
         format: Format = default("json"), example "combined";
         /// The line, with variables in `${…}`. Only with `format = "template"`.
-        template: String = optional, example "${client_ip} ${method} ${path} ${status}";
+        template: TemplateText = optional, example "${client_ip} ${method} ${path} ${status}";
     }
 }
 
@@ -90,7 +91,7 @@ impl Setting for Format {
     }
 
     fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
-        let text = decoder.text(node)?;
+        let text = decoder.template(node)?;
         match text.as_str() {
             "json" => Some(Self::Json),
             "combined" => Some(Self::Combined),

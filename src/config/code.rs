@@ -64,6 +64,44 @@ codes! {
     DuplicateTable = "duplicate_table",
     /// Two things of a kind with the same name.
     DuplicateName = "duplicate_name",
+    /// Two sockets of the process with the same address.
+    DuplicateAddress = "duplicate_address",
+    /// An upstream with the same endpoint twice.
+    DuplicateEndpoint = "duplicate_endpoint",
+    /// Keys that cannot stand beside each other.
+    ConflictingKeys = "conflicting_keys",
+    /// A level of the program log that cannot be understood.
+    BadLevel = "bad_level",
+    /// A text that is not a host.
+    BadHost = "bad_host",
+    /// A text that is not a path.
+    BadPath = "bad_path",
+    /// A text that is not a method.
+    BadMethod = "bad_method",
+    /// A condition on a field or parameter that cannot be understood.
+    BadPattern = "bad_pattern",
+    /// A template of the access log that cannot be understood.
+    BadTemplate = "bad_template",
+    /// A setting of a filter or an action that cannot be used.
+    BadFilter = "bad_filter",
+    /// A certificate, key or authority that cannot be used.
+    BadCertificate = "bad_certificate",
+    /// A certificate that is not valid now.
+    ExpiredCertificate = "expired_certificate",
+    /// An upstream whose certificate nobody verifies.
+    UnverifiedUpstream = "unverified_upstream",
+    /// An upstream that is named but does not exist.
+    UnknownUpstream = "unknown_upstream",
+    /// An upstream that no route names.
+    UnusedUpstream = "unused_upstream",
+    /// An upstream without endpoints.
+    NoEndpoints = "no_endpoints",
+    /// A configuration that serves nothing.
+    NoListeners = "no_listeners",
+    /// A route that does not say what to do.
+    NoAction = "no_action",
+    /// A route that never wins.
+    UnreachableRoute = "unreachable_route",
 }
 
 impl Serialize for Code {

@@ -132,6 +132,19 @@ impl<'d> Decoder<'d> {
 
     /// A text with its secrets put in.
     pub(crate) fn text(&mut self, node: Node<'_>) -> Option<String> {
+        self.text_with(node, |content| content)
+    }
+
+    /// A template with its secrets put in; a `${` in a secret is escaped, so that it is no variable.
+    pub(crate) fn template(&mut self, node: Node<'_>) -> Option<String> {
+        self.text_with(node, |content| content.replace("${", "$${"))
+    }
+
+    fn text_with(
+        &mut self,
+        node: Node<'_>,
+        escaped: impl Fn(String) -> String,
+    ) -> Option<String> {
         let Some(written) = node.value.as_str() else {
             return self.wrong_type(node, "a string");
         };
@@ -141,7 +154,7 @@ impl<'d> Decoder<'d> {
             match piece {
                 Piece::Text(part) => text.push_str(part),
                 Piece::Secret(reference) => match self.secret(node, reference) {
-                    Some(content) => text.push_str(&content),
+                    Some(content) => text.push_str(&escaped(content)),
                     None => complete = false,
                 },
             }

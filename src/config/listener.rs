@@ -44,7 +44,7 @@ settings! {
         max_requests: NonZeroU64 = default(10000);
         /// The size of a whole request head (431 when it is larger).
         max_head_size: Size = default("32KiB");
-        /// Fields in a request head (431 when there are more).
+        /// Fields in a request head (431 when there are more); at most 128.
         max_fields: NonZeroUsize = default(100);
         /// The size of a request target, that is path and query (414 when it is larger).
         max_target: Size = default("8KiB");

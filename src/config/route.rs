@@ -10,7 +10,7 @@ use super::{
     decode::{Decoder, Node, Setting},
     filters::Filter,
     place::Placed,
-    setting::Map,
+    setting::{Map, TemplateText},
     settings::settings,
     units::Timeout,
     upstream::Weight,
@@ -70,8 +70,9 @@ settings! {
 settings! {
     /// Where to send a client.
     pub struct Redirect = "[route.redirect]" {
-        /// The new location: a path or a whole URL. A `*` at its end stands for what the `*` of `path` stood for; the
-        /// query is kept.
+        /// The new place: a path, or a URL. `{name}` stands for a capture of the route's `path`, a `/*` at the end for
+        /// what the `/*` of the route matched, and the host `{host}` for that of the request, if the route has `hosts`.
+        /// The query is kept unless there is one here.
         to: String = required, example "/v1/*";
         /// The status: 301, 302, 303, 307 or 308.
         status: RedirectStatus = default(308);
@@ -83,10 +84,10 @@ settings! {
     pub struct Respond = "[route.respond]" {
         /// The status, from 200 to 599.
         status: Status = default(200);
-        /// The body.
+        /// The body. It is `text/plain` unless `headers` say otherwise.
         body: String = default(""), example "pong";
-        /// Header fields of the answer.
-        headers: Map<String> = default({}), example { "content-type" = "text/plain" };
+        /// Header fields of the answer. Values may have the variables of the filter `request_headers`.
+        headers: Map<TemplateText> = default({}), example { "content-type" = "text/plain" };
     }
 }
 

@@ -195,6 +195,32 @@ impl Setting for bool {
     }
 }
 
+/// A text with variables in `${…}`. What a secret puts in is text, whatever it looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateText(pub(crate) String);
+
+impl TemplateText {
+    /// The template.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Setting for TemplateText {
+    fn kind() -> String {
+        "template".to_owned()
+    }
+
+    fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
+        decoder.template(node).map(Self)
+    }
+
+    fn show(&self) -> Json {
+        self.as_str().into()
+    }
+}
+
 const DURATION: &str = "a duration";
 
 impl Setting for Duration {

@@ -36,6 +36,14 @@ macro_rules! settings {
             pub broken: Vec<&'static str>,
         }
 
+        impl $name {
+            /// Whether the key has been left out or can be relied on: it is not one that could not be read.
+            #[must_use]
+            pub fn is_whole(&self, key: &str) -> bool {
+                !self.broken.contains(&key)
+            }
+        }
+
         impl $crate::config::table::Table for $name {
             const TITLE: &'static str = $title;
             const DOC: &'static str = concat!($($doc, "\n"),*);

@@ -34,6 +34,17 @@ pub fn either<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
+/// "`a`, `b` and `c`", or "nobody".
+#[must_use]
+pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let mut words: Vec<String> = words.into_iter().map(|w| format!("`{w}`")).collect();
+    match words.pop() {
+        None => "nobody".to_owned(),
+        Some(last) if words.is_empty() => last,
+        Some(last) => format!("{} and {last}", words.join(", ")),
+    }
+}
+
 /// Case and the choice between `-` and `_` are no difference between words.
 fn plain(word: &str) -> String {
     word.to_ascii_lowercase().replace('-', "_")

@@ -2,7 +2,33 @@
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
+
+use super::{handle::ControlHandle, status::Cause};
+
+/// Does what SIGHUP and SIGUSR1 ask for, until the controller has ended.
+///
+/// # Errors
+/// When the system refuses to hand the signals over.
+pub async fn obey(control: &ControlHandle, reopen_logs: impl Fn()) -> io::Result<()> {
+    let mut signals = ChangeSignals::new()?;
+    loop {
+        match signals.next().await {
+            ChangeSignal::Reload => {
+                if control.reload(Cause::Signal).await.is_err() {
+                    return Ok(());
+                }
+            }
+            ChangeSignal::ReopenLogs => {
+                tracing::info!("opening the log files again");
+                reopen_logs();
+            }
+        }
+    }
+}
 
 /// The signals that ask for a change while the process runs.
 #[derive(Debug)]
@@ -78,8 +104,22 @@ impl StopSignals {
         })
     }
 
-    /// The next signal. Dropping the future loses none.
-    pub async fn next(&mut self) -> StopSignal {
+    /// Hands the signals over one by one. Runs on the current runtime until the receiver is gone.
+    #[must_use]
+    pub fn listen(mut self) -> mpsc::Receiver<StopSignal> {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let signal = self.next().await;
+                if sender.send(signal).await.is_err() {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    async fn next(&mut self) -> StopSignal {
         let asked = tokio::select! {
             Some(()) = self.terminate.recv() => Some(StopSignal::Terminate),
             Some(()) = self.interrupt.recv() => Some(StopSignal::Interrupt),

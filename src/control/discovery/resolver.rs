@@ -20,6 +20,11 @@ use hickory_resolver::{
     system_conf::parse_resolv_conf,
 };
 
+use super::{
+    dns::Dns,
+    source::{Source, SourceKey, Sources},
+};
+
 /// What all host names share: the hosts file and the way to the name servers. Both follow their files.
 #[derive(Debug)]
 pub struct Resolver {
@@ -101,6 +106,14 @@ impl Resolver {
         let fresh = Arc::new(files.read());
         self.current.store(Arc::clone(&fresh));
         fresh
+    }
+}
+
+impl Sources for Arc<Resolver> {
+    fn open(&self, key: &SourceKey) -> Box<dyn Source> {
+        match key {
+            SourceKey::Dns(host) => Box::new(Dns::new(host, Self::clone(self))),
+        }
     }
 }
 

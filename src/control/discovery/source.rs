@@ -12,6 +12,12 @@ pub trait Source: Send {
     fn next(&mut self) -> Pin<Box<dyn Future<Output = Result<Vec<Found>, Failure>> + Send + '_>>;
 }
 
+/// Makes the source for a name.
+pub trait Sources: Send {
+    /// A source that has not said anything yet.
+    fn open(&self, key: &SourceKey) -> Box<dyn Source>;
+}
+
 /// What names a source: equal keys share one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceKey {

@@ -13,7 +13,7 @@ use std::{
 pub struct Watched {
     /// The configuration itself, the files it includes and the files its secrets come from: a change needs a reload.
     pub configuration: Vec<PathBuf>,
-    /// Folders in which a new or removed `*.toml` may be an include.
+    /// Folders in which a new or removed name may be an include.
     pub includes: Vec<PathBuf>,
     /// Certificates and keys: a change needs only a new look at them.
     pub certificates: Vec<PathBuf>,
@@ -26,6 +26,20 @@ pub struct Changed {
     pub configuration: bool,
     /// A certificate or key.
     pub certificates: bool,
+}
+
+impl Watched {
+    /// Watches these as well.
+    pub fn extend(&mut self, other: &Self) {
+        let Self {
+            configuration,
+            includes,
+            certificates,
+        } = other;
+        self.configuration.extend_from_slice(configuration);
+        self.includes.extend_from_slice(includes);
+        self.certificates.extend_from_slice(certificates);
+    }
 }
 
 impl Changed {
@@ -157,7 +171,7 @@ fn differs(
         .any(|(path, stamp)| before.get(path).is_some_and(|earlier| earlier != stamp))
 }
 
-/// The TOML files in a folder. Editors leave other files there while they write, and those are nobody's business.
+/// The names in a folder, without those that are never included: editors leave hidden files while they write.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
@@ -165,8 +179,8 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            !name.starts_with(b".") && !name.ends_with(b"~")
         })
         .collect()
 }
@@ -356,6 +370,7 @@ mod tests {
         };
         let before = Look::at(&watched);
         fs::write(folder.path().join(".a.toml.swp"), "1").unwrap();
+        fs::write(folder.path().join("a.toml~"), "1").unwrap();
         assert!(!Look::at(&watched).since(&before).any());
         fs::write(folder.path().join("a.toml"), "1").unwrap();
         assert!(Look::at(&watched).since(&before).configuration);

@@ -4,11 +4,14 @@
 //! passwords, so it keeps web pages out: see `guard`.
 
 mod guard;
+mod live;
 mod operations;
 mod reply;
 mod routes;
 mod server;
 mod status;
+mod upstreams;
 
+pub use live::Live;
 pub use operations::Operations;
 pub use server::Admin;

@@ -1,13 +1,17 @@
 //! `portcullis check`: every problem of a configuration in one go.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Console, Exit};
 use crate::{
-    compile::{self, Stores},
+    compile::{Compiled, Stores, compile},
     config::{self, Config, Diagnostics},
     snapshot::Snapshot,
 };
@@ -67,21 +71,13 @@ impl Check {
 }
 
 /// A configuration and what it compiles to, or `None` when something is wrong with it; and everything that was found.
-pub(super) fn load(path: &std::path::Path) -> (Option<(Config, Snapshot)>, Diagnostics) {
+pub(super) fn load(path: &Path) -> (Option<(Config, Snapshot)>, Diagnostics) {
     let loaded = config::load(path);
-    let mut diagnostics = loaded.diagnostics;
-    let mut snapshot = None;
-    if let Some(config) = &loaded.config {
-        let (compiled, found) = compile::compile(config, &Stores::new(1), 1);
-        snapshot = compiled;
-        diagnostics.append(found);
-        diagnostics.sort();
-    }
-    let checked = loaded
-        .config
-        .zip(snapshot)
-        .filter(|_| !diagnostics.has_errors());
-    (checked, diagnostics)
+    let Compiled {
+        snapshot,
+        diagnostics,
+    } = compile(&loaded, &Stores::to_check(), 1, SystemTime::now());
+    (loaded.config.zip(snapshot), diagnostics)
 }
 
 /// `: 2 errors, 1 warning`, or nothing.

@@ -1,17 +1,21 @@
 //! `portcullis explain`: which route takes a request, why the others do not, and where it goes.
 
+mod decision;
 mod request;
 mod text;
+mod toml;
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
+    sync::Arc,
 };
 
 use clap::Args;
 
 use super::{Console, Exit, check};
+use crate::gateway::Fault;
 use request::{Header, Url};
 
 /// Explain what becomes of a request.
@@ -47,16 +51,20 @@ impl Explain {
             console.print_error(&diagnostics.to_string())?;
             return Ok(Exit::Refused);
         };
-        let answer = match request::read(&self.method, &self.url, &self.headers, self.client) {
-            Ok(asked) => text::explanation(&config, &snapshot.router, &asked),
-            Err(error) => format!(
-                "Refused before any route is looked at: {error}.\n\
-                 The client is answered {}, with the reason {} in the log and the metrics.\n",
-                error.status(),
-                error.reason()
-            ),
-        };
-        console.print(&answer)?;
+        let snapshot = Arc::new(snapshot);
+        let explained = request::read(&self.method, &self.url, &self.headers)
+            .map_err(Fault::Request)
+            .and_then(|head| {
+                let secure = self.url.is_secure();
+                let decision = decision::decide(&snapshot, &head, self.client, secure)?;
+                Ok(text::explanation(
+                    &config,
+                    &snapshot.router,
+                    &head,
+                    &decision,
+                ))
+            });
+        console.print(&explained.unwrap_or_else(text::refusal))?;
         Ok(Exit::Done)
     }
 }

@@ -1,15 +1,13 @@
 //! The request in question, read by the codec that reads requests from the wire.
 
-use std::{net::IpAddr, str::FromStr};
+use std::str::FromStr;
 
-use crate::{
-    http::{HeadError, HeadLimits, RequestHead, h1},
-    routing,
-};
+use crate::http::{HeadError, HeadLimits, RequestHead, h1};
 
 /// The parts of a URL that a client sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url {
+    secure: bool,
     authority: String,
     target: String,
 }
@@ -21,20 +19,8 @@ pub(super) struct Header {
     value: String,
 }
 
-/// A request from nowhere.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) head: RequestHead,
-    pub(super) client: IpAddr,
-}
-
 /// Reads the request as it would come over an HTTP/1.1 connection.
-pub(super) fn read(
-    method: &str,
-    url: &Url,
-    headers: &[Header],
-    client: IpAddr,
-) -> Result<Asked, HeadError> {
+pub(super) fn read(method: &str, url: &Url, headers: &[Header]) -> Result<RequestHead, HeadError> {
     let named = headers
         .iter()
         .find(|header| header.name.eq_ignore_ascii_case("host"));
@@ -55,18 +41,25 @@ pub(super) fn read(
         &mut head,
     )?
     .ok_or(HeadError::BadRequestLine)?;
-    Ok(Asked { head, client })
+    Ok(head)
+}
+
+impl Url {
+    /// Whether it is https.
+    pub(super) const fn is_secure(&self) -> bool {
+        self.secure
+    }
 }
 
 impl FromStr for Url {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let rest = ["http://", "https://"]
+        let (secure, rest) = [(false, "http://"), (true, "https://")]
             .into_iter()
-            .find_map(|scheme| {
+            .find_map(|(secure, scheme)| {
                 let (begin, rest) = text.split_at_checked(scheme.len())?;
-                begin.eq_ignore_ascii_case(scheme).then_some(rest)
+                begin.eq_ignore_ascii_case(scheme).then_some((secure, rest))
             })
             .ok_or("it must begin with http:// or https://")?;
         // A fragment stays with the client.
@@ -78,6 +71,7 @@ impl FromStr for Url {
         }
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(Self {
+            secure,
             authority: authority.to_owned(),
             target: format!("{slash}{target}"),
         })
@@ -95,35 +89,6 @@ impl FromStr for Header {
             name: name.to_owned(),
             value: value.trim().to_owned(),
         })
-    }
-}
-
-impl routing::Request for Asked {
-    fn host(&self) -> &str {
-        &self.head.host
-    }
-
-    fn path(&self) -> &str {
-        &self.head.path
-    }
-
-    fn method(&self) -> &str {
-        self.head.method.as_str()
-    }
-
-    fn query(&self) -> Option<&str> {
-        self.head.query.as_deref()
-    }
-
-    fn client(&self) -> IpAddr {
-        self.client
-    }
-
-    fn any_header(&self, name: &str, wanted: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        self.head
-            .fields
-            .iter()
-            .any(|field| field.name.eq_ignore_ascii_case(name.as_bytes()) && wanted(field.value))
     }
 }
 
@@ -167,17 +132,12 @@ mod tests {
     fn a_request_is_normalised_and_refused_as_on_the_wire() {
         let ask = |url: &str, headers: &[&str]| {
             let headers: Vec<Header> = headers.iter().map(|h| h.parse().unwrap()).collect();
-            read(
-                "GET",
-                &url.parse().unwrap(),
-                &headers,
-                [127, 0, 0, 1].into(),
-            )
+            read("GET", &url.parse().unwrap(), &headers)
         };
         let asked = ask("http://A.Example:8080/a/../b?c", &["host: b.example"]).unwrap();
-        assert_eq!(asked.head.host, "b.example");
-        assert_eq!(asked.head.path, "/b");
-        assert_eq!(asked.head.query.as_deref(), Some("c"));
+        assert_eq!(asked.host, "b.example");
+        assert_eq!(asked.path, "/b");
+        assert_eq!(asked.query.as_deref(), Some("c"));
         assert!(ask("http://a.example/a%2fb", &[]).is_err());
         assert!(ask("http://a.example/", &["a b: c"]).is_err());
     }

@@ -1,32 +1,52 @@
 //! An explanation in words, for a terminal.
 
-use std::fmt::Write;
+use std::{collections::HashSet, fmt::Write};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::request::Asked;
+use super::{
+    decision::{Decision, End},
+    toml::{at, holds_secret, says_nothing, toml},
+};
 use crate::{
     config::{self, Config},
+    filters::Reply,
+    gateway::Fault,
+    http::{Fields, RequestHead},
     routing::{Candidate, Router, Verdict},
 };
 
+/// What stands in place of a secret.
+const HIDDEN: &str = "(secret)";
+
 /// What becomes of the request: the route, the way through it, and the other routes with what kept each of them.
-pub(super) fn explanation(config: &Config, router: &Router, asked: &Asked) -> String {
-    let shown = config::redacted(config);
-    let candidates = router.explain(asked);
-    let (won, lost): (Vec<&Candidate>, Vec<&Candidate>) = candidates
+pub(super) fn explanation(
+    config: &Config,
+    router: &Router,
+    head: &RequestHead,
+    decision: &Decision,
+) -> String {
+    let (won, lost): (Vec<&Candidate>, Vec<&Candidate>) = decision
+        .candidates
         .iter()
         .partition(|candidate| candidate.verdict == Verdict::Won);
-    let mut out = String::new();
     let name = |candidate: &Candidate| {
         router
             .routes()
             .get(candidate.route)
             .map_or("", |route| &*route.name)
     };
-    request(&mut out, asked);
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{} for host {} from {} by listener {}",
+        request_line(head),
+        head.host,
+        decision.client,
+        decision.listener
+    );
     match won.first() {
-        Some(winner) => way(&mut out, config, &shown, name(winner)),
+        Some(winner) => way(&mut out, config, name(winner), &decision.end),
         None => out.push_str("\nNo route takes it: the client is answered 404.\n"),
     }
     if !lost.is_empty() {
@@ -39,17 +59,33 @@ pub(super) fn explanation(config: &Config, router: &Router, asked: &Asked) -> St
     out
 }
 
-fn request(out: &mut String, asked: &Asked) {
-    let head = &asked.head;
-    let _ = write!(out, "{} {}", head.method.as_str(), head.path);
-    if let Some(query) = &head.query {
-        let _ = write!(out, "?{query}");
-    }
-    let _ = writeln!(out, " for host {} from {}", head.host, asked.client);
+/// Why no route is looked at.
+pub(super) fn refusal(fault: Fault) -> String {
+    let why = match fault {
+        Fault::Request(error) => format!(": {error}"),
+        _ => String::new(),
+    };
+    format!(
+        "Refused before any route is looked at{why}.\n\
+         The client is answered {}, with the reason {} in the log and the metrics.\n",
+        fault.status(),
+        fault.reason()
+    )
 }
 
-/// The winning route: its place, its filters, and the end of its chain.
-fn way(out: &mut String, config: &Config, shown: &Value, name: &str) {
+fn request_line(head: &RequestHead) -> String {
+    let query = head.query.as_ref().map(|query| format!("?{query}"));
+    format!(
+        "{} {}{}",
+        head.method.as_str(),
+        head.path,
+        query.unwrap_or_default()
+    )
+}
+
+/// The winning route: its place, its settings, its upstream, and what comes out at the end.
+fn way(out: &mut String, config: &Config, name: &str, end: &End) {
+    let shown = config::redacted(config);
     let position = config
         .routes
         .iter()
@@ -74,33 +110,90 @@ fn way(out: &mut String, config: &Config, shown: &Value, name: &str) {
         "priority",
         "timeout",
     ] {
-        line(out, key, &route[key]);
+        line(out, key, at(route, key));
     }
-    for (index, filter) in (1..).zip(route["filters"].as_array().into_iter().flatten()) {
+    for (index, filter) in (1..).zip(at(route, "filters").as_array().into_iter().flatten()) {
         let label = if index == 1 { "filters" } else { "" };
         let _ = writeln!(out, "  {label:<11} {index}. {}", toml(filter));
     }
     for key in ["redirect", "respond"] {
-        line(out, key, &route[key]);
+        line(out, key, at(route, key));
     }
-    if let Some(name) = route["upstream"].as_str() {
+    if let Some(name) = at(route, "upstream").as_str() {
         let _ = write!(out, "  {:<11} ", "upstream");
-        upstream(out, name, &shown["upstream"][name]);
+        upstream(out, name, at(at(&shown, "upstream"), name));
     }
-    let shares = route["split"].as_array().map_or(&[][..], Vec::as_slice);
-    let weight = |share: &Value| share["weight"].as_u64().unwrap_or(0);
+    let shares = at(route, "split").as_array().map_or(&[][..], Vec::as_slice);
+    let weight = |share: &Value| at(share, "weight").as_u64().unwrap_or(0);
     let whole: u64 = shares.iter().map(weight).sum();
     for share in shares {
-        let name = share["upstream"].as_str().unwrap_or_default();
+        let name = at(share, "upstream").as_str().unwrap_or_default();
         let _ = write!(out, "  {:<11} {} of {whole} to ", "split", weight(share));
-        upstream(out, name, &shown["upstream"][name]);
+        upstream(out, name, at(at(&shown, "upstream"), name));
+    }
+    match end {
+        End::Sent(head) => sent(out, head, route),
+        End::Answered(reply) => answered(out, reply, route),
+    }
+}
+
+/// The request as the endpoint gets it, apart from what belongs to its connection.
+fn sent(out: &mut String, head: &RequestHead, route: &Value) {
+    let rewritten_by_secret = at(route, "filters")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|filter| at(filter, "kind") == "rewrite" && holds_secret(filter));
+    if rewritten_by_secret {
+        let _ = writeln!(out, "  {:<11} {HIDDEN}", "sent");
+        return;
+    }
+    let _ = writeln!(out, "  {:<11} {}", "sent", request_line(head));
+    let port = head.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let _ = writeln!(out, "  {:<11} host: {}{port}", "", head.host);
+    let secrets = at(route, "filters")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|filter| [at(filter, "set"), at(filter, "add")])
+        .collect::<Vec<_>>();
+    fields(out, &head.fields, &secrets);
+}
+
+/// The gateway's own answer.
+fn answered(out: &mut String, reply: &Reply, route: &Value) {
+    let _ = writeln!(out, "  {:<11} {}", "answered", reply.status);
+    if holds_secret(at(route, "redirect")) {
+        let _ = writeln!(out, "  {:<11} {HIDDEN}", "");
+        return;
+    }
+    fields(out, &reply.fields, &[at(at(route, "respond"), "headers")]);
+}
+
+/// Field lines; those that `settings` give a secret value hide it.
+fn fields(out: &mut String, fields: &Fields, settings: &[&Value]) {
+    let hidden: HashSet<String> = settings
+        .iter()
+        .filter_map(|setting| setting.as_object())
+        .flatten()
+        .filter(|(_, value)| holds_secret(value))
+        .map(|(name, _)| name.to_ascii_lowercase())
+        .collect();
+    for field in fields.iter() {
+        let name = String::from_utf8_lossy(field.name);
+        let value = if hidden.contains(&name.to_ascii_lowercase()) {
+            HIDDEN.into()
+        } else {
+            String::from_utf8_lossy(field.value)
+        };
+        let _ = writeln!(out, "  {:<11} {name}: {value}", "");
     }
 }
 
 /// The rest of a line, and one line for each endpoint.
 fn upstream(out: &mut String, name: &str, upstream: &Value) {
-    let word = |key: &str| upstream[key].as_str().unwrap_or_default();
-    let tls = if upstream["tls"].is_null() {
+    let word = |key: &str| at(upstream, key).as_str().unwrap_or_default();
+    let tls = if at(upstream, "tls").is_null() {
         ""
     } else {
         " over TLS"
@@ -111,9 +204,14 @@ fn upstream(out: &mut String, name: &str, upstream: &Value) {
         word("protocol"),
         word("balance")
     );
-    for endpoint in upstream["endpoints"].as_array().into_iter().flatten() {
-        let address = endpoint["address"].as_str().unwrap_or_default();
-        let _ = writeln!(out, "  {:<11} {address} weight {}", "", endpoint["weight"]);
+    for endpoint in at(upstream, "endpoints").as_array().into_iter().flatten() {
+        let address = at(endpoint, "address").as_str().unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  {:<11} {address} weight {}",
+            "",
+            at(endpoint, "weight")
+        );
     }
 }
 
@@ -121,45 +219,5 @@ fn upstream(out: &mut String, name: &str, upstream: &Value) {
 fn line(out: &mut String, key: &str, value: &Value) {
     if !says_nothing(value) {
         let _ = writeln!(out, "  {key:<11} {}", toml(value));
-    }
-}
-
-fn says_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(entries) => entries.is_empty(),
-        Value::Number(number) => number.as_i64() == Some(0),
-        Value::Bool(_) | Value::String(_) => false,
-    }
-}
-
-/// A value as one would write it in the configuration.
-fn toml(value: &Value) -> String {
-    match value {
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(toml).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Value::Object(entries) => inline_table(entries),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-    }
-}
-
-fn inline_table(entries: &Map<String, Value>) -> String {
-    let entries: Vec<String> = entries
-        .iter()
-        .filter(|(_, value)| !says_nothing(value))
-        .map(|(key, value)| format!("{} = {}", toml_key(key), toml(value)))
-        .collect();
-    format!("{{ {} }}", entries.join(", "))
-}
-
-fn toml_key(key: &str) -> String {
-    let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !key.is_empty() && key.bytes().all(bare) {
-        key.to_owned()
-    } else {
-        Value::from(key).to_string()
     }
 }

@@ -382,7 +382,12 @@ impl<D: DataPlane> Controller<D> {
             Outcome::Refused => {
                 gateway.config_refused();
                 let errors = report.diagnostics.errors();
-                tracing::error!(cause, generation, errors, "configuration refused, the one before serves on");
+                tracing::error!(
+                    cause,
+                    generation,
+                    errors,
+                    "configuration refused, the one before serves on"
+                );
             }
             Outcome::Applied => {
                 gateway.config_loaded(generation, hash, SystemTime::now());
@@ -419,8 +424,14 @@ fn waiting_for_a_start(started: &Config, now: &Config) -> Vec<String> {
     let workers = |config: &Config| config.server.workers.as_ref().map(|w| w.value);
     let fixed = [
         ("server.workers", workers(started) != workers(now)),
-        ("admin.enabled", *started.admin.enabled != *now.admin.enabled),
-        ("admin.address", *started.admin.address != *now.admin.address),
+        (
+            "admin.enabled",
+            *started.admin.enabled != *now.admin.enabled,
+        ),
+        (
+            "admin.address",
+            *started.admin.address != *now.admin.address,
+        ),
     ];
     let changed = fixed.into_iter().filter(|(_, changed)| *changed);
     changed
@@ -447,3 +458,6 @@ fn log_diagnostics(diagnostics: &Diagnostics) {
 const GRACE: Duration = Duration::from_secs(1);
 /// How often what nobody refers to any more is dropped: exchanges hold on to old snapshots and pools for a while.
 const TIDY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

@@ -30,3 +30,6 @@ pub mod health;
 pub mod watch;
 
 mod task;
+
+#[cfg(test)]
+mod testing;

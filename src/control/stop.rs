@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{
-    data_plane::DataPlane,
-    handle::ControlHandle,
-    signals::StopSignal,
-};
+use super::{data_plane::DataPlane, handle::ControlHandle, signals::StopSignal};
 
 /// How a gateway came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

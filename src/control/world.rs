@@ -8,10 +8,10 @@ use std::{
     time::SystemTime,
 };
 
-use super::watch::files::Watched;
+use super::watch::files::{Watched, changed_after};
 use crate::{
     compile::{Compiled, Stores, compile},
-    config::{self, Config, Diagnostics},
+    config::{self, Config, Diagnostics, Loaded},
     snapshot::Snapshot,
 };
 
@@ -95,9 +95,13 @@ pub fn first(path: &Path, stores: &Stores) -> Result<(Snapshot, Origin), Diagnos
 /// Reads the configuration at `path` and, unless it is `current`, makes a snapshot of it. Reads files: not for a thread
 /// that must not wait.
 #[must_use]
-pub(super) fn read(path: &Path, stores: &Stores, generation: u64, current: Option<&Identity>) -> Reading {
-    let read_at = SystemTime::now();
-    let loaded = config::load(path);
+pub(super) fn read(
+    path: &Path,
+    stores: &Stores,
+    generation: u64,
+    current: Option<&Identity>,
+) -> Reading {
+    let (loaded, read_at) = load_at_rest(path);
     let mut watched = Watched {
         configuration: loaded.files.clone(),
         includes: loaded.directories.clone(),
@@ -134,6 +138,20 @@ pub(super) fn read(path: &Path, stores: &Stores, generation: u64, current: Optio
         diagnostics,
         watched,
         read_at,
+    }
+}
+
+/// Reads the files, and again when one of them changed meanwhile: half a file may be a good configuration, of which the
+/// other half of the listeners would be missed.
+fn load_at_rest(path: &Path) -> (Loaded, SystemTime) {
+    let mut tries = 0;
+    loop {
+        let read_at = SystemTime::now();
+        let loaded = config::load(path);
+        tries += 1;
+        if tries == TRIES || !changed_after(&loaded.files, read_at) {
+            return (loaded, read_at);
+        }
     }
 }
 
@@ -185,5 +203,7 @@ fn authorities(config: &Config) -> Vec<PathBuf> {
         .collect()
 }
 
+/// How often files that change all the time are read before they are taken as they are.
+const TRIES: u32 = 3;
 /// The generation of the first configuration.
 const FIRST: u64 = 1;

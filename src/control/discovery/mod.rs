@@ -210,7 +210,10 @@ pub fn uses(upstream: &Upstream, wanted: &SourceKey) -> bool {
 /// Whether an upstream has endpoints that have to be found.
 #[must_use]
 pub fn has_names(upstream: &Upstream) -> bool {
-    upstream.configured.iter().any(|endpoint| key(endpoint).is_some())
+    upstream
+        .configured
+        .iter()
+        .any(|endpoint| key(endpoint).is_some())
 }
 
 fn keys(snapshot: &Snapshot) -> HashSet<SourceKey> {

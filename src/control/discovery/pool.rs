@@ -22,7 +22,13 @@ pub fn build<'f>(
     for configured in &upstream.configured {
         if let Ok(address) = configured.host.parse::<IpAddr>() {
             let address = SocketAddr::new(address, configured.port);
-            endpoints.push(endpoint(upstream, states, configured, address, configured.weight));
+            endpoints.push(endpoint(
+                upstream,
+                states,
+                configured,
+                address,
+                configured.weight,
+            ));
             continue;
         }
         for found in found(configured) {

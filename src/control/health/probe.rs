@@ -70,8 +70,8 @@ impl Probe {
         let status = match &self.tls {
             None => self.ask(socket, deadline).await?,
             Some((config, name)) => {
-                let session = TlsConnector::from(self.offering(config))
-                    .connect(name.clone(), socket);
+                let session =
+                    TlsConnector::from(self.offering(config)).connect(name.clone(), socket);
                 let session = timeout_at(deadline, session)
                     .await
                     .map_err(|_| ProbeFault::Timeout("in the TLS handshake"))?
@@ -352,7 +352,9 @@ mod tests {
             let (socket, _) = listener.accept().await.unwrap();
             let mut connection = h2::server::handshake(socket).await.unwrap();
             let (request, mut respond) = connection.accept().await.unwrap().unwrap();
-            let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+            let mut body = respond
+                .send_response(http::Response::new(()), false)
+                .unwrap();
             body.send_data(Bytes::from_static(b"ok"), true).unwrap();
             while connection.accept().await.is_some() {}
             request.uri().to_string()

@@ -42,6 +42,26 @@ impl Watched {
     }
 }
 
+impl Stamp {
+    /// Whether the file may have changed at `time` or later.
+    fn is_after(self, time: SystemTime) -> bool {
+        let since = (time - CLOCK_STEP)
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        self.changed >= (seconds, i64::from(since.subsec_nanos()))
+    }
+}
+
+/// Whether one of the files may have changed at `time` or later.
+#[must_use]
+pub fn changed_after(files: &[PathBuf], time: SystemTime) -> bool {
+    files
+        .iter()
+        .filter_map(|file| stamp(file).ok())
+        .any(|stamp| stamp.is_after(time))
+}
+
 impl Changed {
     /// Whether there is anything to do.
     #[must_use]
@@ -96,28 +116,15 @@ impl Look {
         }
     }
 
-    /// Whether a file that only this look knows may have changed after it was read at `read_at`. Such a file is
-    /// marked, so that the next look sees it as changed.
-    pub fn doubt(&mut self, before: &Self, read_at: SystemTime) -> bool {
-        let limit = (read_at - CLOCK_STEP)
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let limit = (
-            i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-            i64::from(limit.subsec_nanos()),
-        );
-        let mut doubted = false;
-        for (path, stamp) in self
-            .configuration
-            .iter_mut()
-            .chain(self.certificates.iter_mut())
-        {
-            if !before.knows(path) && stamp.is_some_and(|stamp| stamp.changed >= limit) {
+    /// Marks each file that only this look knows and that may have changed after it was read at `read_at`, so that the
+    /// next look sees it as changed.
+    pub fn doubt(&mut self, before: &Self, read_at: SystemTime) {
+        let files = self.configuration.iter_mut();
+        for (path, stamp) in files.chain(self.certificates.iter_mut()) {
+            if !before.knows(path) && stamp.is_some_and(|stamp| stamp.is_after(read_at)) {
                 *stamp = None;
-                doubted = true;
             }
         }
-        doubted
     }
 
     fn knows(&self, path: &Path) -> bool {
@@ -396,9 +403,9 @@ mod tests {
         let watched = watch(&file);
         let written = fs::metadata(&file).unwrap().modified().unwrap();
         let mut look = Look::at(&watched);
-        assert!(!look.doubt(&Look::default(), written + Duration::from_secs(1)));
+        look.doubt(&Look::default(), written + Duration::from_secs(1));
         assert!(!Look::at(&watched).since(&look).any());
-        assert!(look.doubt(&Look::default(), written - Duration::from_secs(1)));
+        look.doubt(&Look::default(), written - Duration::from_secs(1));
         assert!(Look::at(&watched).since(&look).configuration);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Events from the system are only hints to look again; what counts is whether the files look different
 //! ([`files::Look`]). So a rename over a file, a swapped link, a folder that was replaced and a file system that sends
-//! no events at all are the same case, and a file that was only read is none.
+//! no events at all are the same case, and a file that was only read, or lies beside ours, is none.
 
 pub mod debounce;
 pub mod files;
@@ -27,14 +27,19 @@ use files::{Changed, Folder, Look, Watched, folders};
 #[derive(Debug)]
 pub struct FileWatch {
     watched: Watched,
-    look: Look,
+    /// How the files looked when they were last reported or set.
+    reported: Look,
+    /// How they looked last.
+    seen: Look,
+    last_look: Instant,
+    next_look: Instant,
+    /// Waits until the files do not change any more, so that nobody reads half of one.
+    debounce: Debounce,
     watcher: Option<RecommendedWatcher>,
     armed: BTreeSet<Folder>,
     /// Whether every folder could be armed, so that looking without a hint is only a safety net.
     complete: bool,
     hints: Arc<Notify>,
-    debounce: Debounce,
-    next_look: Instant,
 }
 
 impl FileWatch {
@@ -47,15 +52,18 @@ impl FileWatch {
                 tracing::warn!(%error, every = ?POLL, "files cannot be watched, they are looked at regularly");
             })
             .ok();
+        let now = Instant::now();
         Self {
             watched: Watched::default(),
-            look: Look::default(),
+            reported: Look::default(),
+            seen: Look::default(),
+            last_look: now,
+            next_look: now + POLL,
+            debounce: Debounce::new(QUIET, AT_MOST),
             complete: watcher.is_some(),
             watcher,
             armed: BTreeSet::new(),
             hints,
-            debounce: Debounce::new(QUIET, AT_MOST),
-            next_look: Instant::now() + POLL,
         }
     }
 
@@ -71,28 +79,26 @@ impl FileWatch {
 
     /// Watches these files from now on. They were read at `read_at`; what changed since then is reported.
     pub fn set(&mut self, watched: Watched, read_at: SystemTime) {
-        let mut look = Look::at(&watched).keeping(&self.look);
-        if look.doubt(&self.look, read_at) {
-            self.debounce.note(Instant::now());
-        }
-        self.look = look;
+        let mut look = Look::at(&watched).keeping(&self.reported);
+        look.doubt(&self.reported, read_at);
+        self.seen = look.clone();
+        self.reported = look;
         self.watched = watched;
         self.arm();
         // What happened between the look and the arming gave no hint.
-        self.next_look = Instant::now() + QUIET;
+        self.next_look = Instant::now() + GAP;
     }
 
     /// Waits until something has changed and has been quiet for a while. Dropping the future loses nothing.
     pub async fn changed(&mut self) -> Changed {
         loop {
-            let wake = self
-                .debounce
-                .due()
-                .map_or(self.next_look, |due| due.min(self.next_look));
             tokio::select! {
-                () = self.hints.notified() => self.debounce.note(Instant::now()),
-                () = tokio::time::sleep_until(wake.into()) => {
-                    let changed = self.look_again();
+                () = self.hints.notified() => {
+                    // Somebody may write a log beside the configuration, ten thousand times a second.
+                    self.next_look = self.next_look.min(self.last_look + GAP);
+                }
+                () = tokio::time::sleep_until(self.next_look.into()) => {
+                    let changed = self.look(Instant::now());
                     if changed.any() {
                         return changed;
                     }
@@ -101,13 +107,23 @@ impl FileWatch {
         }
     }
 
-    fn look_again(&mut self) -> Changed {
-        self.debounce.clear();
+    /// Looks, and reports what has changed once it has come to rest.
+    fn look(&mut self, now: Instant) -> Changed {
         let look = Look::at(&self.watched);
-        let changed = look.since(&self.look);
-        self.look = look;
+        if look.since(&self.seen).any() {
+            self.debounce.note(now);
+        }
+        self.seen = look;
         self.arm();
-        self.next_look = Instant::now() + if self.complete { SAFETY } else { POLL };
+        self.last_look = now;
+        let mut changed = Changed::default();
+        if self.debounce.due().is_some_and(|due| due <= now) {
+            self.debounce.clear();
+            changed = self.seen.since(&self.reported);
+            self.reported = self.seen.clone();
+        }
+        let regular = now + if self.complete { SAFETY } else { POLL };
+        self.next_look = self.debounce.due().unwrap_or(regular);
         changed
     }
 
@@ -160,10 +176,12 @@ fn is_harmless(kind: EventKind) -> bool {
     matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }
 
-/// A burst is over after this long without an event.
+/// A change is over when nothing has changed for this long.
 const QUIET: Duration = Duration::from_millis(200);
-/// A burst that does not end is looked at this long after it began.
+/// A change that does not end is reported this long after it began.
 const AT_MOST: Duration = Duration::from_secs(2);
+/// The shortest time between two looks.
+const GAP: Duration = Duration::from_millis(50);
 /// How often to look where no events come.
 const POLL: Duration = Duration::from_secs(2);
 /// How often to look where events come: some file systems send none for changes made on another machine.

@@ -114,7 +114,8 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::testing::pool;
+    use crate::balance::testing::{pool, pool_counted_in};
+    use crate::observe::Metrics;
     use std::time::UNIX_EPOCH;
 
     #[test]
@@ -177,6 +178,27 @@ mod tests {
             assert!(pool.pick(0, 0, &[]).is_none(), "{policy:?}");
             assert!(!pool.is_usable());
         }
+    }
+
+    #[test]
+    fn scrapes_show_what_is_in_flight_and_what_is_up() {
+        let metrics = Metrics::new(1);
+        let upstream = metrics.upstream("users");
+        let pool = pool_counted_in(&upstream, Policy::RoundRobin, &[1, 1]);
+        let held = pool.pick(0, 0, &[]).unwrap();
+        pool.pick(0, 0, &[]).unwrap().connect_failed(0);
+        let page = metrics.encode();
+        for (name, endpoint, value) in [
+            ("upstream_requests_in_flight", "127.0.0.1:9000", 1),
+            ("upstream_requests_in_flight", "127.0.0.1:9001", 0),
+            ("endpoint_up", "127.0.0.1:9000", 1),
+            ("endpoint_up", "127.0.0.1:9001", 0),
+        ] {
+            let labels = format!(r#"{{upstream="users",endpoint="{endpoint}"}}"#);
+            let sample = format!("portcullis_{name}{labels} {value}\n");
+            assert!(page.contains(&sample), "{sample} in {page}");
+        }
+        drop(held);
     }
 
     #[test]

@@ -4,12 +4,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::{ConnectionId, Endpoint, EndpointStates, Policy, Pool};
-use crate::observe::Metrics;
+use crate::observe::{Metrics, UpstreamMetrics};
 
 /// A pool with these weights; its endpoints are 127.0.0.1:9000 and up.
 pub(super) fn pool(policy: Policy, weights: &[u32]) -> Pool {
+    pool_counted_in(&Metrics::new(1).upstream("test"), policy, weights)
+}
+
+/// The same, counted there.
+pub(super) fn pool_counted_in(metrics: &UpstreamMetrics, policy: Policy, weights: &[u32]) -> Pool {
     let states = EndpointStates::default();
-    let metrics = Metrics::new(1).upstream("test");
     let endpoints = weights
         .iter()
         .zip(9_000..)

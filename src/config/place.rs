@@ -66,6 +66,11 @@ impl Sources {
         FileId(self.files.len() - 1)
     }
 
+    /// The names of all files, in the order in which they were read.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
     /// The name of a file.
     #[must_use]
     pub fn path(&self, file: FileId) -> &Path {

@@ -7,6 +7,7 @@
 mod chain;
 mod context;
 mod edits;
+mod escape;
 mod names;
 pub mod redirect;
 pub mod request_headers;
@@ -19,6 +20,7 @@ mod target;
 mod template;
 #[cfg(test)]
 mod trial;
+mod variable;
 
 use crate::http::{RequestHead, ResponseHead};
 

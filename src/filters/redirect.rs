@@ -2,8 +2,9 @@
 
 use super::chain::Reply;
 use super::context::Context;
+use super::escape::escaped;
 use super::setting::{RouteShape, SettingError};
-use super::target::{TargetTemplate, escaped};
+use super::target::TargetTemplate;
 use crate::http::{RequestHead, parse_authority};
 
 /// The settings of the action `redirect`.

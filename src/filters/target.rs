@@ -1,6 +1,7 @@
 //! Targets made from what a route matched: `/users/*`, `/u/{id}?tab={tab}`.
 
 use super::context::Context;
+use super::escape::{escaped, push_query_value};
 use super::setting::{RouteShape, SettingError};
 use crate::http::{RequestHead, normalise_path};
 
@@ -214,43 +215,13 @@ fn push_segment_text(text: &str, path: &mut String) {
     path.push_str(rest);
 }
 
-/// Escapes what no URI holds: spaces, control characters, everything outside ASCII and a few signs.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            push_escape(byte, &mut out);
-        }
-    }
-    out
-}
-
-/// Appends a piece of a path as a value in a query. The signs that separate parameters are escaped, so that a capture
-/// cannot add parameters of its own.
-fn push_query_value(text: &str, query: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'&' | b'=' | b'+' | b';' | b'#' => push_escape(byte, query),
-            _ => query.push(char::from(byte)),
-        }
-    }
-}
-
-fn push_escape(byte: u8, out: &mut String) {
-    out.push('%');
-    for digit in [byte >> 4, byte & 15] {
-        let digit = char::from_digit(u32::from(digit), 16).unwrap_or('0');
-        out.push(digit.to_ascii_uppercase());
-    }
-}
-
 /// The longest path with query that a template makes, in bytes: what servers commonly accept.
 const MAX_TARGET: usize = 8192;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::filters::trial::Trial;
 
@@ -367,6 +338,40 @@ mod tests {
         assert_eq!(&*parse_prefix("add_prefix", "/v1/").unwrap(), "/v1");
         for text in ["", "/", "v1", "/a/{x}", "/a?b", "/a/../b", "/*"] {
             assert!(parse_prefix("add_prefix", text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn case_044_whatever_is_captured_the_target_is_a_target(
+            matched in "/([a-c./;&=+~@]|%[0-9A-F]{2}){0,24}",
+            cuts in prop::collection::vec((0_usize..40, 0_usize..40), 2),
+            tail in 0_usize..40,
+            template in prop::sample::select(vec![
+                "/{a}", "/.{a}{b}/x", "/%{a}", "/{a}/{b}/*", "/*", "/x{a}?q={b}&{a}=1", "/{b}{a}/*?",
+            ]),
+        ) {
+            let mut path = String::new();
+            prop_assume!(normalise_path(matched.as_bytes(), &mut path).is_ok());
+            let at = |position: usize| u32::try_from(position.min(path.len())).unwrap();
+            let mut trial = Trial::new(&path, "");
+            for (name, (a, b)) in ["a", "b"].iter().zip(cuts) {
+                trial.capture(name, at(a.min(b))..at(a.max(b)));
+            }
+            trial.tail = Some(at(tail));
+            let Ok(template) = TargetTemplate::parse("path", template) else {
+                return Ok(());
+            };
+            let (request, _, cx) = trial.parts();
+            if let Some(target) = template.render(request, &cx) {
+                let mut again = String::new();
+                prop_assert!(normalise_path(target.path.as_bytes(), &mut again).is_ok());
+                prop_assert_eq!(&again, &target.path);
+                prop_assert!(!target.path.starts_with("//"));
+                let query = target.query.unwrap_or_default();
+                prop_assert!(query.bytes().all(|byte| byte.is_ascii_graphic()));
+                prop_assert!(query.matches(['&', '=']).count() <= 3);
+            }
         }
     }
 }

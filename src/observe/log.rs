@@ -98,15 +98,15 @@ where
 }
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
-    let level = level.trim();
-    for word in level.split(',').map(str::trim) {
+    let words: Vec<_> = level.split(',').map(str::trim).collect();
+    for word in &words {
         // To the filter any other word is the name of a crate: a slip would pass unseen and silence everything.
-        if !word.contains(['=', '[', ']', '{', '}']) && word.parse::<LevelFilter>().is_err() {
-            return Err(format!(
-                "`{word}` is not a level: off, error, warn, info, debug, trace"
-            ));
+        if !word.contains(['=', '[', ']', '{', '}']) && !is_level(word) {
+            let levels = LEVELS.join(", ");
+            return Err(format!("`{word}` is not a level: {levels}"));
         }
     }
+    let level = words.join(",");
     let directives = match level.parse::<LevelFilter>() {
         Ok(own) => format!("{},portcullis={own}", own.min(LIBRARIES)),
         Err(_) => format!("{LIBRARIES},{level}"),
@@ -115,6 +115,11 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         .with_regex(false)
         .parse(directives)
         .map_err(|error| error.to_string())
+}
+
+/// Narrower than what `LevelFilter` parses: to it, nothing at all means `error`.
+fn is_level(word: &str) -> bool {
+    LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
 }
 
 /// Lets records of the `log` crate through as far as the filter may want them; their own limit is set once at the start.
@@ -129,6 +134,7 @@ fn admit_bridged_records() {
     });
 }
 
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// What libraries may say when nobody asked about them.
 const LIBRARIES: LevelFilter = LevelFilter::WARN;
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::conditions::{self, Unmet};
 use super::query;
 use super::rank::Criterion;
-use super::router::Router;
+use super::router::{Entry, Router};
 use super::{Request, RouteMatch, ValueMatch};
 
 /// One route as a candidate for a request.
@@ -100,7 +100,7 @@ impl Router {
                 let reason = format!(
                     "outranked by {}: {}",
                     other.name,
-                    advantage(criterion, other, route)
+                    advantage(criterion, (best, other), (entry, route))
                 );
                 (Verdict::Outranked, reason)
             }
@@ -153,13 +153,16 @@ fn lacking(what: &str, wanted: &ValueMatch, present: bool) -> String {
     }
 }
 
-fn advantage(criterion: Criterion, winner: &RouteMatch, loser: &RouteMatch) -> String {
+fn advantage(
+    criterion: Criterion,
+    (best, winner): (&Entry, &RouteMatch),
+    (entry, loser): (&Entry, &RouteMatch),
+) -> String {
     match criterion {
         Criterion::Priority => format!("{criterion} ({} > {})", winner.priority, loser.priority),
+        Criterion::Host => format!("{criterion} ({} before {})", best.host, entry.host),
         Criterion::Path => format!("{criterion} ({} before {})", winner.path, loser.path),
-        Criterion::Host | Criterion::Conditions | Criterion::ExactValues | Criterion::Name => {
-            criterion.to_string()
-        }
+        Criterion::Conditions | Criterion::ExactValues | Criterion::Name => criterion.to_string(),
     }
 }
 
@@ -177,4 +180,137 @@ fn list<T: Display>(items: &[T]) -> String {
         out.push_str(&item.to_string());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::routing::{HostPattern, PathPattern};
+
+    struct Asked;
+
+    impl Request for Asked {
+        fn host(&self) -> &str {
+            "api.test"
+        }
+        fn path(&self) -> &str {
+            "/v1/users/7"
+        }
+        fn method(&self) -> &str {
+            "GET"
+        }
+        fn query(&self) -> Option<&str> {
+            Some("page=2")
+        }
+        fn client(&self) -> IpAddr {
+            IpAddr::from([10, 1, 0, 1]).to_canonical()
+        }
+        fn any_header(&self, name: &str, wanted: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+            name == "x-tier" && wanted(b"silver")
+        }
+    }
+
+    fn route(name: &str, host: &str, path: &str) -> RouteMatch {
+        RouteMatch {
+            name: name.into(),
+            hosts: vec![HostPattern::parse(host).unwrap()],
+            path: PathPattern::parse(path).unwrap(),
+            ..RouteMatch::default()
+        }
+    }
+
+    fn header(value: &str) -> Vec<ValueMatch> {
+        vec![ValueMatch::header("x-tier", value).unwrap()]
+    }
+
+    #[test]
+    fn each_route_says_why_it_won_or_lost() {
+        let base = |name: &str| route(name, "api.test", "/v1/users/*");
+        let routes = vec![
+            RouteMatch {
+                hosts: ["a.test", "b.test", "*.c.test"]
+                    .map(|host| HostPattern::parse(host).unwrap())
+                    .to_vec(),
+                ..base("hosts")
+            },
+            route("path", "api.test", "/v2/*"),
+            RouteMatch {
+                methods: vec!["POST".into(), "PUT".into()],
+                ..base("method")
+            },
+            RouteMatch {
+                clients: vec!["10.2.0.0/16".parse().unwrap()],
+                ..base("client")
+            },
+            RouteMatch {
+                headers: header("gold"),
+                ..base("header")
+            },
+            RouteMatch {
+                headers: vec![ValueMatch::header("x-beta", "*").unwrap()],
+                ..base("absent")
+            },
+            RouteMatch {
+                query: vec![ValueMatch::query("page", "~[34]").unwrap()],
+                ..base("query")
+            },
+            route("wide-host", "*", "/v1/users/7"),
+            base("wide-path"),
+            route("winner", "api.test", "/v1/users/{id}"),
+            route("zwilling", "api.test", "/v1/users/{key}"),
+        ];
+        let router = Router::build(routes);
+        let told: Vec<_> = router
+            .explain(&Asked)
+            .into_iter()
+            .map(|candidate| {
+                let name = router.routes()[candidate.route].name.to_string();
+                (name, candidate.reason)
+            })
+            .collect();
+        let expected = [
+            ("winner", "wins"),
+            (
+                "zwilling",
+                "outranked by winner: equally specific, and its name comes first",
+            ),
+            (
+                "wide-path",
+                "outranked by winner: more specific path (/v1/users/{id} before /v1/users/*)",
+            ),
+            (
+                "wide-host",
+                "outranked by winner: more specific host (api.test before *)",
+            ),
+            ("query", "query parameter page does not match ~[34]"),
+            ("header", "header x-tier does not match \"gold\""),
+            ("absent", "header x-beta is absent"),
+            ("client", "client 10.1.0.1 is not in 10.2.0.0/16"),
+            ("method", "method GET is not POST or PUT"),
+            ("path", "path \"/v1/users/7\" does not match /v2/*"),
+            (
+                "hosts",
+                "host \"api.test\" is not a.test, b.test or *.c.test",
+            ),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(name, reason)| (name.to_owned(), reason.to_owned()))
+        );
+    }
+
+    #[test]
+    fn without_a_winner_the_nearest_come_first() {
+        let mut near = route("near", "api.test", "/*");
+        near.headers = header("gold");
+        let router = Router::build(vec![route("far", "other.test", "/*"), near]);
+        let verdicts: Vec<_> = router
+            .explain(&Asked)
+            .iter()
+            .map(|candidate| candidate.verdict)
+            .collect();
+        assert_eq!(verdicts, [Verdict::Header, Verdict::Host]);
+    }
 }

@@ -7,6 +7,7 @@ mod captures;
 mod conditions;
 mod error;
 mod explain;
+mod expression;
 mod host;
 mod hosts;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod path;
 mod query;
 mod rank;
 mod router;
+mod segment;
 mod shadow;
 mod spelling;
 mod tree;
@@ -53,6 +55,14 @@ pub struct RouteMatch {
     pub clients: Vec<IpNet>,
     /// Above every other criterion: the higher one wins.
     pub priority: i32,
+}
+
+impl RouteMatch {
+    /// Whether it serves only hosts that the configuration names, exactly or by wildcard.
+    #[must_use]
+    pub fn names_hosts(&self) -> bool {
+        !self.hosts.is_empty() && !self.hosts.contains(&HostPattern::Any)
+    }
 }
 
 /// What the router asks a request.

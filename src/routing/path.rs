@@ -6,7 +6,8 @@ use regex::Regex;
 
 use super::captures::Captures;
 use super::error::PatternError;
-use super::spelling;
+use super::expression::{anchored, regex_error};
+use super::segment::Segment;
 
 /// The paths a route serves. A pattern is compared with the normalised path of a request.
 ///
@@ -34,12 +35,6 @@ pub(super) enum Kind {
         regex: Regex,
         groups: Box<[usize]>,
     },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Segment {
-    Literal(Box<str>),
-    Capture,
 }
 
 impl PathPattern {
@@ -81,7 +76,7 @@ impl PathPattern {
                 )
                 .suggest(without_empty_segments(text)));
             }
-            segments.push(parse_segment(part, text, &mut names)?);
+            segments.push(Segment::parse(part, text, &mut names)?);
         }
         if segments.len() > MAX_SEGMENTS {
             return Err(PatternError::new(format!(
@@ -222,63 +217,6 @@ fn split(path: &str) -> impl Iterator<Item = &str> {
         .flat_map(|rest| rest.split('/'))
 }
 
-fn parse_segment(
-    part: &str,
-    text: &str,
-    names: &mut Vec<Box<str>>,
-) -> Result<Segment, PatternError> {
-    if let Some(name) = part
-        .strip_prefix('{')
-        .and_then(|inner| inner.strip_suffix('}'))
-    {
-        check_capture_name(name)?;
-        if names.iter().any(|known| **known == *name) {
-            return Err(PatternError::new(format!(
-                "the capture {name:?} is there twice"
-            )));
-        }
-        names.push(name.into());
-        return Ok(Segment::Capture);
-    }
-    if part.contains(['{', '}']) {
-        return Err(PatternError::new(format!(
-            "a capture fills a whole segment, and {part:?} has something beside it: use `path_regex`"
-        )));
-    }
-    if part == "*" {
-        return Err(PatternError::new(
-            "`*` may only be the last segment: use a capture for one segment",
-        )
-        .suggest(text.replacen("/*/", "/{name}/", 1)));
-    }
-    if let Some(literal) = part.strip_suffix('*') {
-        return Err(PatternError::new(
-            "`*` stands for whole segments: for parts of a segment use `path_regex`",
-        )
-        .suggest(text.replacen(part, &format!("{literal}/*"), 1)));
-    }
-    spelling::literal(part).map(|literal| Segment::Literal(literal.into()))
-}
-
-fn check_capture_name(name: &str) -> Result<(), PatternError> {
-    let starts_well = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
-    if name.bytes().next().is_some_and(|byte| starts_well(&byte))
-        && name
-            .bytes()
-            .all(|byte| starts_well(&byte) || byte.is_ascii_digit())
-    {
-        return Ok(());
-    }
-    let error = PatternError::new(format!(
-        "{name:?} is not a capture name: letters, digits and `_`, not beginning with a digit"
-    ));
-    Err(if name.contains(':') {
-        PatternError::new("a capture has no expression of its own: use `path_regex`")
-    } else {
-        error
-    })
-}
-
 fn without_empty_segments(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -287,22 +225,6 @@ fn without_empty_segments(text: &str) -> String {
         }
     }
     out
-}
-
-/// The expression anchored at both ends. It is compiled as it stands first, so that `a)|(b` cannot close the group.
-pub(super) fn anchored(text: &str) -> Result<String, PatternError> {
-    Regex::new(text).map_err(|cause| regex_error(&cause))?;
-    Ok(format!(r"\A(?:{text})\z"))
-}
-
-pub(super) fn regex_error(cause: &regex::Error) -> PatternError {
-    // The last line of the message says what is wrong; those before it draw the place.
-    let text = cause.to_string();
-    let last = text.lines().last().unwrap_or(&text);
-    PatternError::new(format!(
-        "not a regular expression: {}",
-        last.trim_start_matches("error: ")
-    ))
 }
 
 /// Bounds the depth of the tree that patterns are put into.
@@ -393,17 +315,6 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_cannot_leave_its_anchors() {
-        assert!(PathPattern::parse_regex("a)|(b").is_err());
-        assert!(PathPattern::parse_regex("(?x) /a # comment").is_err());
-        assert!(
-            !PathPattern::parse_regex("(?m)^/a$")
-                .unwrap()
-                .matches("/a\n/b")
-        );
-    }
-
-    #[test]
     fn literals_are_written_in_any_spelling_of_the_normal_form() {
         assert!(pattern("/caf%c3%a9").matches("/caf%C3%A9"));
         assert!(pattern("/café").matches("/caf%C3%A9"));
@@ -439,11 +350,5 @@ mod tests {
             assert_eq!(error.suggestion.as_deref(), suggestion, "{text}: {error}");
         }
         assert!(PathPattern::parse(&"/a".repeat(129)).is_err());
-    }
-
-    #[test]
-    fn a_wrong_expression_says_what_is_wrong() {
-        let error = PathPattern::parse_regex("/a(").unwrap_err();
-        assert_eq!(error.message, "not a regular expression: unclosed group");
     }
 }

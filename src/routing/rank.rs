@@ -19,7 +19,8 @@ use std::cmp::{Ordering, Reverse};
 use std::fmt;
 
 use super::host::HostPattern;
-use super::path::{Kind, PathPattern, Segment};
+use super::path::{Kind, PathPattern};
+use super::segment::Segment;
 use super::{RouteMatch, ValueMatch};
 
 /// A route together with the one of its hosts that matched.

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use regex::Regex;
 use smallvec::SmallVec;
 
-use super::path::{Kind, PathPattern, Segment};
+use super::path::{Kind, PathPattern};
+use super::segment::Segment;
 
 /// The nodes of all trees of a router. They refer to each other by their place in this list.
 #[derive(Debug, Default)]

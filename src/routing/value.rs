@@ -5,7 +5,7 @@ use std::fmt;
 use regex::bytes::Regex;
 
 use super::error::PatternError;
-use super::path::{anchored, regex_error};
+use super::expression::{anchored, regex_error};
 
 /// A header field or query parameter that a request must have.
 #[derive(Clone, Debug)]

@@ -90,7 +90,7 @@ pub struct UpstreamTimeouts {
 }
 
 /// An active check over HTTP/1.1.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthPlan {
     /// The path to ask for.
     pub path: Box<str>,

@@ -1,7 +1,7 @@
 //! Chunked bodies, both ways (RFC 9112 section 7.1): a strict incremental decoder and the writers.
 
 use crate::http::error::HeadError;
-use crate::http::fields::Fields;
+use crate::http::fields::{Fields, Known};
 use crate::http::grammar::is_token_byte;
 use crate::http::limits::MAX_FIELDS;
 use crate::http::trailers::is_allowed;
@@ -191,7 +191,8 @@ impl ChunkDecoder {
         };
         let mut trailers = Fields::new();
         for field in parsed {
-            trailers.push_parsed(field.name.as_bytes(), field.value);
+            let name = field.name.as_bytes();
+            trailers.push_parsed(Known::of(name), name, field.value);
         }
         trailers.remove_where(|field| !is_allowed(field));
         self.lines = Vec::new();
@@ -322,4 +323,325 @@ fn hex(byte: u8) -> Result<u64, HeadError> {
         .to_digit(16)
         .map(u64::from)
         .ok_or(HeadError::BadChunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Decoded = (Vec<u8>, Option<Vec<(String, String)>>, usize);
+
+    fn decoded_with(
+        limits: ChunkLimits,
+        input: &[u8],
+        ends: &[usize],
+    ) -> Result<Option<Decoded>, HeadError> {
+        let mut decoder = ChunkDecoder::new(limits);
+        let mut body = Vec::new();
+        let mut at = 0;
+        for end in ends {
+            loop {
+                match decoder.decode(&input[at..*end])? {
+                    Chunk::More { used } => {
+                        assert_eq!(at + used, *end, "what needs more has used all");
+                        at = *end;
+                        break;
+                    }
+                    Chunk::Data { skip, len } => {
+                        assert!(len > 0);
+                        body.extend_from_slice(&input[at + skip..at + skip + len]);
+                        at += skip + len;
+                    }
+                    Chunk::End { used } => {
+                        assert!(decoder.is_done());
+                        let trailers = decoder.take_trailers().map(|fields| {
+                            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                            fields
+                                .iter()
+                                .map(|f| (text(f.name), text(f.value)))
+                                .collect()
+                        });
+                        return Ok(Some((body, trailers, at + used)));
+                    }
+                }
+            }
+        }
+        assert!(!decoder.is_done());
+        Ok(None)
+    }
+
+    /// The body, its trailers and the bytes used: as a whole, and the same byte by byte.
+    fn decoded(input: impl AsRef<[u8]>) -> Result<Option<Decoded>, HeadError> {
+        let input = input.as_ref();
+        let whole = decoded_with(ChunkLimits::default(), input, &[input.len()]);
+        let steps: Vec<_> = (1..=input.len()).collect();
+        let pieces = decoded_with(ChunkLimits::default(), input, &steps);
+        assert_eq!(whole, pieces);
+        whole
+    }
+
+    #[test]
+    fn chunks_become_a_body() {
+        let input = "5\r\nhello\r\n00c;a=b;c\r\n world, all\n\r\n0\r\n\r\nnext";
+        let (body, trailers, used) = decoded(input).unwrap().unwrap();
+        assert_eq!(body, b"hello world, all\n");
+        assert_eq!(trailers, None);
+        assert_eq!(&input[used..], "next");
+        assert_eq!(decoded("0\r\n\r\n"), Ok(Some((Vec::new(), None, 5))));
+        assert_eq!(decoded("00000000000000aA\r\n"), Ok(None));
+    }
+
+    #[test]
+    fn the_end_is_told_again() {
+        let mut decoder = ChunkDecoder::new(ChunkLimits::default());
+        assert_eq!(decoder.decode(b"0\r\n\r\n"), Ok(Chunk::End { used: 5 }));
+        assert_eq!(decoder.decode(b"GET"), Ok(Chunk::End { used: 0 }));
+        assert_eq!(decoder.decode(b""), Ok(Chunk::End { used: 0 }));
+    }
+
+    #[test]
+    fn case_006_odd_chunk_sizes_are_refused() {
+        for size in [
+            "",
+            "0x1",
+            "1junk",
+            " 1",
+            "1 ",
+            "1\t",
+            "-0",
+            "+1",
+            "-1",
+            "g",
+            "1_0",
+            "1,",
+            "00000000000000001",
+            "\u{0}1",
+            "1\u{0}",
+            "٣",
+            "1.",
+            "1 1",
+            "\n1",
+        ] {
+            let result = decoded(format!("{size}\r\na\r\n0\r\n\r\n"));
+            assert_eq!(result, Err(HeadError::BadChunk), "{size:?}");
+        }
+        assert_eq!(decoded("ffffffffffffffff\r\na"), Ok(None));
+    }
+
+    #[test]
+    fn case_007_lines_end_in_crlf_alone() {
+        for text in [
+            "1\na\r\n0\r\n\r\n",
+            "1\r\na\n0\r\n\r\n",
+            "1\ra\r\n0\r\n\r\n",
+            "1\r\r\na\r\n0\r\n\r\n",
+            "1;a\nb\r\na\r\n0\r\n\r\n",
+            "1;a\rb\r\na\r\n0\r\n\r\n",
+            "1;a=\"\r\n\"\r\na\r\n0\r\n\r\n",
+            "1;a=\"\n\"\r\na\r\n0\r\n\r\n",
+            "1;a=\"x\r\na\r\n0\r\n\r\n",
+            "1;a=\"\\\r\n\"\r\na\r\n0\r\n\r\n",
+            "1;a=\"\0\"\r\na\r\n0\r\n\r\n",
+            "0\n\r\n",
+            "0\r\n\rX",
+        ] {
+            assert_eq!(decoded(text), Err(HeadError::BadChunk), "{text:?}");
+        }
+        assert_eq!(decoded("0\r\n\n"), Err(HeadError::BadTrailer));
+    }
+
+    #[test]
+    fn extensions_have_a_grammar() {
+        for extension in [
+            ";a",
+            ";a=b",
+            ";a=\"b\"",
+            ";a=\"b;\\\"c\t\u{e9}\"",
+            " ; a = b ; c",
+            ";a;b;c=d",
+            "\t;a",
+            ";a=\"\"",
+            ";a =\"x\" ;b",
+        ] {
+            let result = decoded(format!("1{extension}\r\nx\r\n0{extension}\r\n\r\n"));
+            assert_eq!(result.unwrap().unwrap().0, b"x", "{extension:?}");
+        }
+        for extension in [
+            ";",
+            ";;",
+            ";=b",
+            ";a=",
+            ";a=b c",
+            ";a b",
+            ";a=b=c",
+            ";a=\"b\"c",
+            ";a;",
+            ";a ",
+            " a",
+            ";a=\"b\" c",
+            ";\"a\"",
+            ";a=\u{e9}",
+            ";(",
+        ] {
+            let result = decoded(format!("1{extension}\r\nx\r\n0\r\n\r\n"));
+            assert_eq!(result, Err(HeadError::BadChunk), "{extension:?}");
+        }
+    }
+
+    #[test]
+    fn extensions_are_limited_over_the_whole_body() {
+        let limits = ChunkLimits {
+            extensions: 4,
+            ..ChunkLimits::default()
+        };
+        let decode = |text: &str| decoded_with(limits, text.as_bytes(), &[text.len()]);
+        assert!(decode("1;a\r\nx\r\n1;b\r\nx\r\n0\r\n\r\n").is_ok());
+        assert_eq!(
+            decode("1;a\r\nx\r\n1;bc\r\n"),
+            Err(HeadError::ChunkExtensionsTooLarge)
+        );
+        assert_eq!(decode("1;abcd"), Err(HeadError::ChunkExtensionsTooLarge));
+    }
+
+    #[test]
+    fn case_008_trailers_pass_and_forbidden_ones_do_not() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let text = "1\r\nx\r\n0\r\nX-Sum: 1\r\nHost: evil\r\ncontent-length: 5\r\nAuthorization: x\r\ngrpc-status:  0 \r\n\r\nrest";
+        let (body, trailers, used) = decoded(text).unwrap().unwrap();
+        assert_eq!(body, b"x");
+        assert_eq!(
+            trailers,
+            Some(vec![pair("X-Sum", "1"), pair("grpc-status", "0")])
+        );
+        assert_eq!(&text[used..], "rest");
+        let none_left = decoded("0\r\nHost: a\r\n\r\n").unwrap().unwrap();
+        assert_eq!(none_left.1, None);
+    }
+
+    #[test]
+    fn case_008_malformed_trailers_are_refused() {
+        for line in [
+            "X",
+            "X : y",
+            ": y",
+            " X: y",
+            "X: a\0",
+            "X: a\rb",
+            "X: a\nY: b",
+            "X: a\r\n b",
+            "é: y",
+            "X: y\n",
+        ] {
+            let result = decoded(format!("0\r\n{line}\r\n\r\n"));
+            assert_eq!(result, Err(HeadError::BadTrailer), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn trailers_are_limited() {
+        let limits = ChunkLimits {
+            trailers: 16,
+            trailer_fields: 2,
+            ..ChunkLimits::default()
+        };
+        let decode = |text: &str| decoded_with(limits, text.as_bytes(), &[text.len()]);
+        assert!(decode("0\r\na: b\r\nc: d\r\n\r\n").is_ok());
+        assert_eq!(
+            decode("0\r\na:b\r\na:b\r\na:b\r\n\r\n"),
+            Err(HeadError::TrailersTooLarge)
+        );
+        assert_eq!(
+            decode("0\r\nx: 45678901234567"),
+            Err(HeadError::TrailersTooLarge)
+        );
+    }
+
+    #[test]
+    fn case_009_data_end_in_crlf() {
+        for text in [
+            "1\r\nab\r\n",
+            "1\r\na0\r\n\r\n",
+            "1\r\na\r0",
+            "2\r\nab\n0\r\n\r\n",
+            "1\r\na\n",
+        ] {
+            assert_eq!(decoded(text), Err(HeadError::BadChunk), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn chunks_are_written_byte_for_byte() {
+        let mut out = Vec::new();
+        write_chunk(b"hello", &mut out);
+        write_chunk(b"", &mut out);
+        write_chunk(&[b'x'; 16], &mut out);
+        let mut trailers = Fields::new();
+        trailers.push(b"X-Sum", b"a\r\nb");
+        trailers.push(b"Content-Length", b"3");
+        write_last_chunk(Some(&trailers), &mut out);
+        assert_eq!(
+            out,
+            b"5\r\nhello\r\n10\r\nxxxxxxxxxxxxxxxx\r\n0\r\nX-Sum: a  b\r\n\r\n"
+        );
+
+        for (len, head) in [
+            (1, "1\r\n"),
+            (15, "f\r\n"),
+            (16, "10\r\n"),
+            (0xabcdef, "abcdef\r\n"),
+            (0, ""),
+        ] {
+            let mut out = Vec::new();
+            write_chunk_head(len, &mut out);
+            assert_eq!(out, head.as_bytes());
+        }
+        let mut out = Vec::new();
+        write_chunk_head(usize::MAX, &mut out);
+        assert_eq!(out, format!("{:x}\r\n", usize::MAX).as_bytes());
+        let mut out = Vec::new();
+        write_last_chunk(None, &mut out);
+        assert_eq!(out, b"0\r\n\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn a_written_body_reads_the_same_in_any_pieces(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..8),
+            trailers in proptest::collection::vec(("x-[a-z]{1,5}", "[!-~]{0,5}"), 0..3),
+            cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..10),
+        ) {
+            let mut input = Vec::new();
+            for chunk in &chunks {
+                write_chunk(chunk, &mut input);
+            }
+            let mut fields = Fields::new();
+            for (name, value) in &trailers {
+                fields.push(name.as_bytes(), value.as_bytes());
+            }
+            write_last_chunk(Some(&fields), &mut input);
+            let size = input.len();
+            input.extend_from_slice(b"GET / HTTP/1.1\r\n");
+            let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(input.len())).collect();
+            ends.push(input.len());
+            ends.sort_unstable();
+            let wanted = (chunks.concat(), Some(trailers).filter(|list| !list.is_empty()), size);
+            prop_assert_eq!(decoded_with(ChunkLimits::default(), &input, &ends), Ok(Some(wanted)));
+        }
+
+        #[test]
+        fn any_bytes_mean_the_same_in_any_pieces(
+            input in "([0-3]|;|a|=|\"|\r\n|\r|\n| |x: y){0,24}",
+            cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            prop_assume!(!input.is_empty());
+            let input = input.as_bytes();
+            let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(input.len())).collect();
+            ends.push(input.len());
+            ends.sort_unstable();
+            let whole = decoded_with(ChunkLimits::default(), input, &[input.len()]);
+            prop_assert_eq!(decoded_with(ChunkLimits::default(), input, &ends), whole);
+        }
+    }
 }

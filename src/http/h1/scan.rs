@@ -34,10 +34,11 @@ impl HeadScan {
         }
     }
 
-    /// Whether no byte of a head has been seen: an end of the connection here cuts nothing off.
+    /// Whether no byte of a head has been seen: an end of the connection here cuts nothing off. The empty line that
+    /// may come before a head is no part of it.
     #[must_use]
     pub const fn is_idle(&self) -> bool {
-        self.searched == 0
+        self.searched == self.start
     }
 
     /// Looks on in `bytes`: the position behind the empty line when the head is complete.
@@ -139,7 +140,11 @@ mod tests {
 
     #[test]
     fn only_one_empty_line_may_come_before_the_first() {
-        assert_eq!(HeadScan::new().advance(b"\r\n"), Ok(None));
+        let mut scan = HeadScan::new();
+        assert_eq!(scan.advance(b"\r\n"), Ok(None));
+        assert!(scan.is_idle());
+        assert_eq!(scan.advance(b"\r\nG"), Ok(None));
+        assert!(!scan.is_idle());
         assert_eq!(
             HeadScan::new().advance(b"\r\n\r\n"),
             Err(HeadError::BadRequestLine)

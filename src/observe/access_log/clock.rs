@@ -141,6 +141,6 @@ mod tests {
             &mut Clock::default(),
             UNIX_EPOCH + Duration::from_secs(1 << 50),
         );
-        assert!(rfc3339.starts_with("9999-12-31T"), "{rfc3339}");
+        assert!(rfc3339.starts_with("9999-12-30T"), "{rfc3339}");
     }
 }

@@ -105,12 +105,14 @@ pub(super) fn write_address(address: SocketAddr, out: &mut Vec<u8>) {
     write_number(u64::from(address.port()), out);
 }
 
+/// Looks at every byte, so that the compiler looks at many at once: nearly all text is plain.
 fn is_plain(text: &[u8]) -> bool {
-    text.iter().all(|byte| is_plain_byte(*byte))
+    text.iter()
+        .fold(true, |plain, byte| plain & is_plain_byte(*byte))
 }
 
 const fn is_plain_byte(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+    (byte >= b' ') & (byte <= b'~') & (byte != b'"') & (byte != b'\\')
 }
 
 fn write_hex(byte: u8, out: &mut Vec<u8>) {

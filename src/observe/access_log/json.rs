@@ -7,20 +7,24 @@ use crate::observe::record::AccessRecord;
 
 /// Appends the object. Fields without a value are left out.
 pub(super) fn write(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
-    let mut separator: &[u8] = b"{\"";
+    let start = out.len();
     for field in FIELDS {
         let value = (field.value)(record);
         if value.is_nothing() {
             continue;
         }
-        out.extend_from_slice(separator);
-        out.extend_from_slice(field.name.as_bytes());
-        let quote: &[u8] = if value.is_number() { b"" } else { b"\"" };
-        out.extend_from_slice(b"\":");
-        out.extend_from_slice(quote);
-        value.write(write_json, clock, out);
-        out.extend_from_slice(quote);
-        separator = b",\"";
+        out.extend_from_slice(field.json_key.as_bytes());
+        if value.is_number() {
+            value.write(write_json, clock, out);
+        } else {
+            out.push(b'"');
+            value.write(write_json, clock, out);
+            out.push(b'"');
+        }
+    }
+    // Every key brings the comma before it; the first one opens the object instead. There is always a time.
+    if let Some(first) = out.get_mut(start) {
+        *first = b'{';
     }
     out.push(b'}');
 }

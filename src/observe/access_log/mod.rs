@@ -13,6 +13,7 @@ mod sink;
 mod template;
 #[cfg(test)]
 mod testing;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;

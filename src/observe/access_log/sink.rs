@@ -1,14 +1,15 @@
 //! The way of lines from the workers to the writer thread.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::clock::Clock;
 use super::output::Output;
+use super::writer::{BATCH_BYTES, Job, Shared, emptied, lock};
 use super::{AccessLog, Settings};
 use crate::observe::metrics::AccessLogMetrics;
 use crate::observe::record::AccessRecord;
@@ -38,29 +39,6 @@ pub struct WorkerLog {
     output: Option<Arc<Output>>,
 }
 
-/// What the workers, the writer thread and the owner of the sink share.
-#[derive(Debug)]
-struct Shared {
-    metrics: Arc<AccessLogMetrics>,
-    /// Empty buffers. The writer adds, workers take; a worker that finds it locked makes a new one.
-    spare: Mutex<Vec<Vec<u8>>>,
-    /// All that is open: to find one again at a reload, and to reopen.
-    outputs: Mutex<Vec<Weak<Output>>>,
-    reopen: AtomicBool,
-    stop: AtomicBool,
-}
-
-#[derive(Debug)]
-enum Job {
-    Write {
-        output: Arc<Output>,
-        lines: Vec<u8>,
-        count: u64,
-    },
-    /// Look at the flags.
-    Wake,
-}
-
 impl LogSink {
     /// Starts the writer thread.
     ///
@@ -69,13 +47,7 @@ impl LogSink {
     pub fn start(metrics: Arc<AccessLogMetrics>) -> io::Result<Self> {
         let (queue, jobs) = mpsc::sync_channel(QUEUE_BATCHES);
         let (alive, running) = mpsc::sync_channel(0);
-        let shared = Arc::new(Shared {
-            metrics,
-            spare: Mutex::default(),
-            outputs: Mutex::default(),
-            reopen: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(metrics));
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("access-log".to_owned())
@@ -211,77 +183,8 @@ impl Drop for WorkerLog {
     }
 }
 
-impl Shared {
-    /// The life of the writer thread.
-    fn work(&self, jobs: &Receiver<Job>) {
-        while let Some(job) = self.next(jobs) {
-            if self.reopen.swap(false, Ordering::AcqRel) {
-                self.reopen();
-            }
-            if let Job::Write { output, lines, .. } = job {
-                if let Err(lost) = output.write(&lines) {
-                    self.metrics.failed();
-                    self.metrics.dropped(lost);
-                }
-                self.keep(lines);
-            }
-        }
-    }
-
-    /// The next job; `None` when there will be none, or none is left after the order to stop.
-    fn next(&self, jobs: &Receiver<Job>) -> Option<Job> {
-        if self.stop.load(Ordering::Acquire) {
-            jobs.try_recv().ok()
-        } else {
-            jobs.recv().ok()
-        }
-    }
-
-    fn reopen(&self) {
-        let outputs: Vec<_> = lock(&self.outputs)
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for output in outputs {
-            output.reopen();
-        }
-    }
-
-    fn buffer(&self) -> Vec<u8> {
-        let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.pop());
-        spare.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
-    }
-
-    fn keep(&self, buffer: Vec<u8>) {
-        let buffer = emptied(buffer);
-        let mut spare = lock(&self.spare);
-        if spare.len() < SPARE_BUFFERS && buffer.capacity() > 0 {
-            spare.push(buffer);
-        }
-    }
-}
-
-/// The buffer without its lines; given up if a line of unusual length made it large.
-fn emptied(mut buffer: Vec<u8>) -> Vec<u8> {
-    if buffer.capacity() > 2 * BUFFER_BYTES {
-        return Vec::new();
-    }
-    buffer.clear();
-    buffer
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A batch is handed over when it is this long.
-const BATCH_BYTES: usize = 32 * 1024;
-/// A batch and its last line.
-const BUFFER_BYTES: usize = BATCH_BYTES + 4 * 1024;
 /// How many batches wait at most: 8 MiB while the output stalls.
 const QUEUE_BATCHES: usize = 256;
-/// How many empty buffers are kept.
-const SPARE_BUFFERS: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -317,7 +220,7 @@ mod tests {
         let path = folder.path().join("log");
         let (sink, metrics) = sink();
         let log = sink.open(&settings(&path, "${status}")).unwrap();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for _ in 0..4 {
                 let (mut worker, log) = (sink.worker(), &log);
                 scope.spawn(move || {
@@ -419,7 +322,7 @@ mod tests {
         assert!(lost > 0);
         assert!(!sink.finish(Duration::ZERO), "the output still stalls");
         let mut text = String::new();
-        let read = std::thread::scope(|scope| {
+        let read = thread::scope(|scope| {
             let read = scope.spawn(move || {
                 reader.read_to_string(&mut text).unwrap();
                 text

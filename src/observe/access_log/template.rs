@@ -81,7 +81,7 @@ impl Template {
     /// The combined log format of Apache and nginx.
     pub(super) fn combined() -> Self {
         // The text is a constant and a test parses it; an empty template would be the answer to a slip.
-        Self::parse(COMBINED).unwrap_or(Self {
+        Self::parse(COMBINED).unwrap_or_else(|_| Self {
             parts: Box::new([]),
         })
     }

@@ -101,25 +101,17 @@ pub enum Resumed {
 
 /// Writes the families that have one listener's label.
 pub(super) fn encode(listeners: &[Arc<ListenerMetrics>], page: &mut Page) {
-    let parts: [(&families::Family, fn(&Cells) -> &Cell); 4] = [
-        (&families::CONNECTIONS, |cells| &cells.accepted),
-        (&families::CONNECTIONS_OPEN, |cells| &cells.open),
-        (&families::RECEIVED_BYTES, |cells| &cells.received),
-        (&families::SENT_BYTES, |cells| &cells.sent),
-    ];
-    for (family, part) in parts {
+    let mut numbers = |family, part: fn(&Cells) -> &Cell| {
         let mut series = page.family(family);
         for listener in listeners {
             series.number(&[listener.name()], listener.cells.sum(part));
         }
-    }
-    let parts: [(&families::Family, fn(&Cells) -> &Table<Cell>); 2] = [
-        (&families::CONNECTIONS_REFUSED, |cells| &cells.refused),
-        (&families::TLS_HANDSHAKE_FAILURES, |cells| {
-            &cells.failed_handshakes
-        }),
-    ];
-    for (family, part) in parts {
+    };
+    numbers(&families::CONNECTIONS, |cells| &cells.accepted);
+    numbers(&families::CONNECTIONS_OPEN, |cells| &cells.open);
+    numbers(&families::RECEIVED_BYTES, |cells| &cells.received);
+    numbers(&families::SENT_BYTES, |cells| &cells.sent);
+    let mut reasons = |family, part: fn(&Cells) -> &Table<Cell>| {
         let mut series = page.family(family);
         for listener in listeners {
             for (key, amount) in sums(&listener.cells, part) {
@@ -127,7 +119,11 @@ pub(super) fn encode(listeners: &[Arc<ListenerMetrics>], page: &mut Page) {
                 series.number(&[listener.name(), reason], amount);
             }
         }
-    }
+    };
+    reasons(&families::CONNECTIONS_REFUSED, |cells| &cells.refused);
+    reasons(&families::TLS_HANDSHAKE_FAILURES, |cells| {
+        &cells.failed_handshakes
+    });
     let mut series = page.family(&families::TLS_HANDSHAKES);
     for listener in listeners {
         for (key, amount) in sums(&listener.cells, |cells| &cells.handshakes) {

@@ -10,12 +10,15 @@ mod histogram;
 mod labels;
 mod listener;
 mod page;
+mod registry;
 mod route;
 mod table;
 mod upstream;
 mod words;
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::core::Collector;
@@ -29,7 +32,7 @@ pub use upstream::{EndpointFigures, EndpointMetrics, UpstreamMetrics};
 use super::record::AccessRecord;
 use labels::{ListenerId, UpstreamId};
 use page::Page;
-use route::Names;
+use registry::Registry;
 use words::Words;
 
 /// The content type of [`Metrics::encode`].
@@ -63,15 +66,6 @@ pub struct Touched<'a> {
     pub route: Option<&'a RouteMetrics>,
     /// The upstream, if the route led to one.
     pub upstream: Option<&'a UpstreamMetrics>,
-}
-
-#[derive(Debug, Default)]
-struct Registry {
-    listeners: BTreeMap<Box<str>, Arc<ListenerMetrics>>,
-    routes: BTreeMap<Box<str>, Arc<RouteMetrics>>,
-    upstreams: BTreeMap<Box<str>, Arc<UpstreamMetrics>>,
-    listener_ids: Ids,
-    upstream_ids: Ids,
 }
 
 impl Metrics {
@@ -191,82 +185,5 @@ impl Metrics {
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Registry {
-    fn retain_used(&mut self, unrouted: &RouteMetrics) {
-        let before = self.listeners.len() + self.upstreams.len();
-        self.routes.retain(|_, route| Arc::strong_count(route) > 1);
-        self.listeners.retain(|_, listener| {
-            let used = Arc::strong_count(listener) > 1;
-            if !used {
-                self.listener_ids.gone(listener.id.0);
-            }
-            used
-        });
-        self.upstreams.retain(|_, upstream| {
-            let used = Arc::strong_count(upstream) > 1;
-            if !used {
-                self.upstream_ids.gone(upstream.id.0);
-            }
-            used
-        });
-        for upstream in self.upstreams.values() {
-            upstream.retain_used();
-        }
-        if self.listeners.len() + self.upstreams.len() < before {
-            let names = self.names();
-            for route in [unrouted]
-                .into_iter()
-                .chain(self.routes.values().map(|route| &**route))
-            {
-                route.forget(&names);
-            }
-            // Only now does no series mention the numbers any more.
-            self.listener_ids.reuse();
-            self.upstream_ids.reuse();
-        }
-    }
-
-    fn names(&self) -> Names<'_> {
-        Names {
-            listeners: self
-                .listeners
-                .values()
-                .map(|listener| (listener.id.0, listener.name()))
-                .collect(),
-            upstreams: self
-                .upstreams
-                .values()
-                .map(|upstream| (upstream.id.0, upstream.name()))
-                .collect(),
-        }
-    }
-}
-
-/// Numbers for names, the smallest free one first.
-#[derive(Debug, Default)]
-struct Ids {
-    last: u64,
-    free: Vec<u64>,
-    gone: Vec<u64>,
-}
-
-impl Ids {
-    fn take(&mut self) -> u64 {
-        self.free.pop().unwrap_or_else(|| {
-            self.last += 1;
-            self.last
-        })
-    }
-
-    /// Notes a number whose name is gone; it is free when no series mentions it.
-    fn gone(&mut self, id: u64) {
-        self.gone.push(id);
-    }
-
-    fn reuse(&mut self) {
-        self.free.append(&mut self.gone);
     }
 }

@@ -204,20 +204,18 @@ pub(super) fn encode(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
 }
 
 fn encode_endpoints(endpoints: &[(&str, Arc<EndpointMetrics>)], page: &mut Page) {
-    let parts: [(&families::Family, fn(&EndpointCells) -> &Cell); 4] = [
-        (&families::UPSTREAM_CONNECTIONS, |cells| &cells.opened),
-        (&families::UPSTREAM_CONNECTIONS_REUSED, |cells| {
-            &cells.reused
-        }),
-        (&families::UPSTREAM_RECEIVED_BYTES, |cells| &cells.received),
-        (&families::UPSTREAM_SENT_BYTES, |cells| &cells.sent),
-    ];
-    for (family, part) in parts {
+    let mut numbers = |family, part: fn(&EndpointCells) -> &Cell| {
         let mut series = page.family(family);
         for (upstream, endpoint) in endpoints {
             series.number(&[upstream, endpoint.name()], endpoint.cells.sum(part));
         }
-    }
+    };
+    numbers(&families::UPSTREAM_CONNECTIONS, |cells| &cells.opened);
+    numbers(&families::UPSTREAM_CONNECTIONS_REUSED, |cells| {
+        &cells.reused
+    });
+    numbers(&families::UPSTREAM_RECEIVED_BYTES, |cells| &cells.received);
+    numbers(&families::UPSTREAM_SENT_BYTES, |cells| &cells.sent);
     let mut series = page.family(&families::UPSTREAM_CONNECT_FAILURES);
     for (upstream, endpoint) in endpoints {
         for (key, amount) in sums(&endpoint.cells, |cells| &cells.failed) {

@@ -76,6 +76,7 @@ async fn a_recording_origin_tells_whole_requests_from_cut_and_broken_ones() {
         .await;
     cut.finish().await;
     cut.closed().await;
+    origin.settled().await;
 
     let mut broken = Client::connect(address).await;
     broken.send(b"GET /3 HTTP/1.1\r\nHost : a\r\n\r\n").await;

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::message::{self, Fields, Length, RequestMessage, ResponseMessage};
 use super::within;
@@ -42,7 +42,7 @@ impl Transport for tokio_rustls::server::TlsStream<TcpStream> {
 pub(crate) struct Connection {
     stream: Box<dyn Transport>,
     buffer: BytesMut,
-    received: Arc<Mutex<Vec<u8>>>,
+    received: watch::Sender<Vec<u8>>,
     ended: Option<Ended>,
 }
 
@@ -72,14 +72,19 @@ impl Connection {
         Self {
             stream: Box::new(stream),
             buffer: BytesMut::new(),
-            received: Arc::default(),
+            received: watch::Sender::default(),
             ended: None,
         }
     }
 
-    /// Everything received so far, shared, so that it can be read while the connection lives elsewhere.
-    pub(crate) fn received(&self) -> Arc<Mutex<Vec<u8>>> {
-        Arc::clone(&self.received)
+    /// Everything received, growing, so that it can be read while the connection lives elsewhere.
+    pub(crate) fn received(&self) -> watch::Receiver<Vec<u8>> {
+        self.received.subscribe()
+    }
+
+    /// How many of the received bytes have been read as messages.
+    pub(crate) fn consumed(&self) -> usize {
+        self.received.borrow().len() - self.buffer.len()
     }
 
     pub(crate) fn local(&self) -> SocketAddr {
@@ -179,7 +184,7 @@ impl Connection {
 
     pub(crate) async fn request(&mut self) -> Result<RequestMessage, Broken> {
         let (mut message, length) = self.request_head().await?;
-        message.body = self.body(length, &mut message.trailers).await?;
+        (message.body, message.trailers) = self.body(length).await?;
         Ok(message)
     }
 
@@ -197,7 +202,7 @@ impl Connection {
                 interim.push(message);
                 continue;
             }
-            message.body = self.body(length, &mut message.trailers).await?;
+            (message.body, message.trailers) = self.body(length).await?;
             message.interim = interim;
             return Ok(message);
         }
@@ -212,59 +217,87 @@ impl Connection {
         message::response_head(&head, method).map_err(Broken::Malformed)
     }
 
-    /// Reads a body into memory.
-    pub(crate) async fn body(
-        &mut self,
-        length: Length,
-        trailers: &mut Fields,
-    ) -> Result<Vec<u8>, Broken> {
+    /// Reads a body into memory, with its trailers.
+    pub(crate) async fn body(&mut self, length: Length) -> Result<(Vec<u8>, Fields), Broken> {
         let mut body = Vec::new();
-        self.stream_body(length, trailers, &mut |part| body.extend_from_slice(part))
+        let trailers = self
+            .stream_body(length, &mut |part| body.extend_from_slice(part))
             .await?;
-        Ok(body)
+        Ok((body, trailers))
     }
 
-    /// Reads a body and shows it part by part.
+    /// Reads a body, shows it part by part, and gives its trailers.
     pub(crate) async fn stream_body(
         &mut self,
         length: Length,
-        trailers: &mut Fields,
         each: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<(), Broken> {
+    ) -> Result<Fields, Broken> {
         match length {
-            Length::Exact(count) => self.exactly(count, each).await,
-            Length::UntilClose => {
-                loop {
-                    each(&self.buffer.split());
-                    if !self.fill().await {
-                        break;
-                    }
+            Length::Exact(count) => self.exactly(count, each).await?,
+            Length::UntilClose => self.until_close(each).await?,
+            Length::Chunked => {
+                while let Some(size) = self.chunk_size().await? {
+                    self.exactly(size, each).await?;
+                    self.chunk_end().await?;
                 }
-                match self.ended {
-                    Some(Ended::Orderly) => Ok(()),
-                    other => Err(Broken::Truncated(format!("until close: {other:?}"))),
-                }
+                return self.trailers().await;
             }
-            Length::Chunked => loop {
-                let line = self.line().await?;
-                let size = message::chunk_size(&line).map_err(Broken::Malformed)?;
-                if size == 0 {
-                    let mut lines = Vec::new();
-                    loop {
-                        let line = self.line().await?;
-                        if line.is_empty() {
-                            break;
-                        }
-                        lines.push(line);
-                    }
-                    *trailers = message::trailers(&lines).map_err(Broken::Malformed)?;
-                    return Ok(());
-                }
-                self.exactly(size, each).await?;
-                if !self.line().await?.is_empty() {
-                    return Err(Broken::Malformed("no CRLF after a chunk".to_owned()));
-                }
-            },
+        }
+        Ok(Fields::default())
+    }
+
+    /// The data of the next chunk, or nothing after the last one and its trailers.
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        let mut data = Vec::new();
+        match self.chunk_size().await.expect("a chunk") {
+            Some(size) => {
+                self.exactly(size, &mut |part| data.extend_from_slice(part))
+                    .await
+                    .expect("a whole chunk");
+                self.chunk_end().await.expect("the end of a chunk");
+                Some(data)
+            }
+            None => {
+                self.trailers().await.expect("the end of the body");
+                None
+            }
+        }
+    }
+
+    async fn chunk_size(&mut self) -> Result<Option<u64>, Broken> {
+        let line = self.line().await?;
+        let size = message::chunk_size(&line).map_err(Broken::Malformed)?;
+        Ok((size > 0).then_some(size))
+    }
+
+    async fn chunk_end(&mut self) -> Result<(), Broken> {
+        if self.line().await?.is_empty() {
+            return Ok(());
+        }
+        Err(Broken::Malformed("no CRLF after a chunk".to_owned()))
+    }
+
+    async fn trailers(&mut self) -> Result<Fields, Broken> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await?;
+            if line.is_empty() {
+                return message::trailers(&lines).map_err(Broken::Malformed);
+            }
+            lines.push(line);
+        }
+    }
+
+    async fn until_close(&mut self, each: &mut (dyn FnMut(&[u8]) + Send)) -> Result<(), Broken> {
+        loop {
+            each(&self.buffer.split());
+            if !self.fill().await {
+                break;
+            }
+        }
+        match self.ended {
+            Some(Ended::Orderly) => Ok(()),
+            other => Err(Broken::Truncated(format!("until close: {other:?}"))),
         }
     }
 
@@ -354,9 +387,9 @@ impl Connection {
             Ok(0) => self.ended = Some(Ended::Orderly),
             Ok(_) => {
                 // A body of 100 MiB is not worth keeping twice.
-                let mut received = self.received.lock().expect("the record");
-                if received.len() < LINE_LIMIT {
-                    received.extend_from_slice(&self.buffer[before..]);
+                if self.received.borrow().len() < LINE_LIMIT {
+                    self.received
+                        .send_modify(|all| all.extend_from_slice(&self.buffer[before..]));
                 }
             }
             Err(error) => self.ended = Some(Ended::Error(error.kind())),

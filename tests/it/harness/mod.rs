@@ -25,7 +25,7 @@ pub(crate) use connection::{Broken, Connection};
 pub(crate) use gateway::{CommandOutput, Gateway, portcullis};
 pub(crate) use grpc::{EchoClient, EchoOrigin, Text};
 pub(crate) use h2::{H2Answer, H2Client, H2Exchange, H2Origin, RawH2, StreamEnd, h2_request};
-pub(crate) use message::{Fields, RequestMessage, ResponseMessage};
+pub(crate) use message::{Fields, Length, RequestMessage, ResponseMessage};
 pub(crate) use metrics::Samples;
 pub(crate) use origin::{Gate, Origin, Seen, blackhole, refusing_address};
 pub(crate) use pki::{Authority, Identity};

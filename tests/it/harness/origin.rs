@@ -55,16 +55,20 @@ impl Origin {
     /// An origin that answers 200 with this text, each answer when the gate lets it.
     pub(crate) async fn gated(text: &'static str) -> (Self, Gate) {
         let gate = Gate::new();
-        let held = gate.clone();
-        let origin = Self::http(move |_seen| {
-            let gate = held.clone();
+        (Self::behind(&gate, text).await, gate)
+    }
+
+    /// The same behind a gate that other origins may share.
+    pub(crate) async fn behind(gate: &Gate, text: &'static str) -> Self {
+        let gate = gate.clone();
+        Self::http(move |_seen| {
+            let gate = gate.clone();
             async move {
                 gate.pass().await;
                 ok(text)
             }
         })
-        .await;
-        (origin, gate)
+        .await
     }
 
     /// An origin that answers what `handler` makes of the request.
@@ -187,11 +191,6 @@ impl Gate {
         )
         .await
         .expect("the gate");
-    }
-
-    /// How many requests have come to the gate in total.
-    pub(crate) fn count(&self) -> usize {
-        *self.waiting.borrow()
     }
 
     /// Lets this many through.

@@ -14,7 +14,8 @@ use super::{Broken, Connection, RequestMessage, within};
 /// An origin whose connections follow a script.
 pub(crate) struct RawOrigin {
     address: SocketAddr,
-    connections: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
+    /// What each connection has brought, growing.
+    connections: watch::Receiver<Vec<watch::Receiver<Vec<u8>>>>,
     failed: Arc<Mutex<Option<String>>>,
     task: JoinHandle<()>,
 }
@@ -22,14 +23,24 @@ pub(crate) struct RawOrigin {
 /// An origin that reads requests strictly, answers each with 200 and remembers everything.
 pub(crate) struct RecordingOrigin {
     origin: RawOrigin,
-    record: watch::Receiver<Vec<OriginConnection>>,
+    record: watch::Receiver<Arrivals>,
 }
 
-/// What one connection of a `RecordingOrigin` has brought.
+/// What a `RecordingOrigin` has got so far.
+#[derive(Clone, Debug, Default)]
+struct Arrivals {
+    /// The whole requests in the order in which they were complete.
+    requests: Vec<RequestMessage>,
+    connections: Vec<OriginConnection>,
+}
+
+/// How one connection of a `RecordingOrigin` went.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OriginConnection {
-    /// The requests that were whole.
-    pub(crate) requests: Vec<RequestMessage>,
+    /// How many requests were whole.
+    pub(crate) whole: usize,
+    /// How many bytes those were.
+    bytes: usize,
     /// How it ended, once it has.
     pub(crate) end: Option<String>,
     /// Whether it ended inside a request.
@@ -76,9 +87,9 @@ impl RawOrigin {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
-        let connections: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>> = Arc::default();
+        let (kept, connections) = watch::channel(Vec::new());
         let failed: Arc<Mutex<Option<String>>> = Arc::default();
-        let (kept, failure) = (Arc::clone(&connections), Arc::clone(&failed));
+        let failure = Arc::clone(&failed);
         let task = tokio::spawn(async move {
             let mut scripts = JoinSet::new();
             let mut count = 0;
@@ -93,7 +104,7 @@ impl RawOrigin {
                                 Err(_) => continue,
                             },
                         };
-                        kept.lock().expect("the record").push(connection.received());
+                        kept.send_modify(|all| all.push(connection.received()));
                         scripts.spawn(script(count, connection));
                         count += 1;
                     }
@@ -115,13 +126,27 @@ impl RawOrigin {
 
     /// How many connections have been accepted so far.
     pub(crate) fn connections(&self) -> usize {
-        self.connections.lock().expect("the record").len()
+        self.connections.borrow().len()
     }
 
-    /// Everything that the connection of this number has brought.
+    /// Everything that the connection of this number has brought so far.
     pub(crate) fn received(&self, connection: usize) -> Vec<u8> {
-        let connections = self.connections.lock().expect("the record");
-        connections[connection].lock().expect("the bytes").clone()
+        self.connections.borrow()[connection].borrow().clone()
+    }
+
+    /// Waits until the connection of this number has brought these bytes.
+    pub(crate) async fn until_received(&self, connection: usize, bytes: &[u8]) {
+        let mut connections = self.connections.clone();
+        let arrival = async {
+            let mut received = connections
+                .wait_for(|all| all.len() > connection)
+                .await
+                .expect("the origin")[connection]
+                .clone();
+            let contains = |all: &Vec<u8>| all.windows(bytes.len()).any(|part| part == bytes);
+            received.wait_for(contains).await.expect("the connection");
+        };
+        within("bytes at the origin", arrival).await;
     }
 }
 
@@ -144,72 +169,81 @@ impl fmt::Display for RawOrigin {
 
 impl RecordingOrigin {
     pub(crate) async fn start() -> Self {
-        let (sender, record) = watch::channel(Vec::new());
+        let (sender, record) = watch::channel(Arrivals::default());
         let sender = Arc::new(sender);
-        let origin = RawOrigin::start(move |index, mut connection| {
-            let sender = Arc::clone(&sender);
-            async move {
-                sender.send_modify(|all: &mut Vec<OriginConnection>| {
-                    all.resize_with(all.len().max(index + 1), OriginConnection::default);
-                });
-                loop {
-                    let request = connection.request().await;
-                    let broken = match request {
-                        Ok(request) => {
-                            let answer: &[u8] = if request.method == "HEAD" {
-                                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
-                            } else {
-                                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-                            };
-                            sender.send_modify(|all| all[index].requests.push(request));
-                            if connection.try_send(answer).await.is_ok() {
-                                continue;
-                            }
-                            Broken::Closed
-                        }
-                        Err(broken) => broken,
-                    };
-                    sender.send_modify(|all| {
-                        all[index].partial = matches!(broken, Broken::Truncated(_));
-                        all[index].malformed = matches!(broken, Broken::Malformed(_));
-                        all[index].end = Some(format!("{broken:?}"));
-                    });
-                    return;
-                }
-            }
+        let origin = RawOrigin::start(move |index, connection| {
+            Self::read(index, connection, Arc::clone(&sender))
         })
         .await;
         Self { origin, record }
     }
 
-    /// The whole requests of all connections; within one connection in order.
+    async fn read(index: usize, mut connection: Connection, record: Arc<watch::Sender<Arrivals>>) {
+        record.send_modify(|all| {
+            let count = all.connections.len().max(index + 1);
+            all.connections
+                .resize_with(count, OriginConnection::default);
+        });
+        let broken = loop {
+            let request = match connection.request().await {
+                Ok(request) => request,
+                Err(broken) => break broken,
+            };
+            let answer: &[u8] = if request.method == "HEAD" {
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+            } else {
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+            };
+            let bytes = connection.consumed();
+            record.send_modify(|all| {
+                all.requests.push(request);
+                all.connections[index].whole += 1;
+                all.connections[index].bytes = bytes;
+            });
+            if connection.try_send(answer).await.is_err() {
+                break Broken::Closed;
+            }
+        };
+        record.send_modify(|all| {
+            let one = &mut all.connections[index];
+            one.partial = matches!(broken, Broken::Truncated(_));
+            one.malformed = matches!(broken, Broken::Malformed(_));
+            one.end = Some(format!("{broken:?}"));
+        });
+    }
+
+    /// The whole requests in the order of their completion.
     pub(crate) fn requests(&self) -> Vec<RequestMessage> {
-        self.record
-            .borrow()
-            .iter()
-            .flat_map(|connection| connection.requests.clone())
-            .collect()
+        self.record.borrow().requests.clone()
     }
 
-    /// What each connection has brought so far.
+    /// How each connection has gone so far.
     pub(crate) fn connections(&self) -> Vec<OriginConnection> {
-        self.record.borrow().clone()
+        self.record.borrow().connections.clone()
     }
 
-    /// Waits until there are so many whole requests.
-    pub(crate) async fn until_requests(&self, count: usize) {
+    /// Waits until so many connections have come.
+    pub(crate) async fn until_connections(&self, count: usize) {
         let mut record = self.record.clone();
         within(
-            &format!("{count} requests at the origin"),
-            record.wait_for(|all| {
-                all.iter()
-                    .map(|connection| connection.requests.len())
-                    .sum::<usize>()
-                    >= count
-            }),
+            &format!("{count} connections at the origin"),
+            record.wait_for(|all| all.connections.len() >= count),
         )
         .await
         .expect("the origin");
+    }
+
+    /// Waits until every connection that is inside a request has ended.
+    pub(crate) async fn settled(&self) {
+        let mut record = self.record.clone();
+        let settled = record.wait_for(|all| {
+            all.connections.iter().enumerate().all(|(index, one)| {
+                one.end.is_some() || self.origin.received(index).len() == one.bytes
+            })
+        });
+        within("the end of a half request at the origin", settled)
+            .await
+            .expect("the origin");
     }
 
     /// Every byte that has come, connection by connection.

@@ -28,6 +28,7 @@ pub(crate) struct Text {
 /// An origin with the service `test.Echo`.
 pub(crate) struct EchoOrigin {
     address: SocketAddr,
+    hanging: watch::Receiver<usize>,
     cancelled: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
@@ -42,6 +43,7 @@ pub(crate) struct EchoClient {
 /// gives an error without messages, to "hang" no answer until the call is cancelled.
 #[derive(Clone)]
 struct Echo {
+    hanging: Arc<watch::Sender<usize>>,
     cancelled: Arc<watch::Sender<usize>>,
 }
 
@@ -51,9 +53,11 @@ impl EchoOrigin {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
-        let (sender, cancelled) = watch::channel(0);
+        let (began, hanging) = watch::channel(0);
+        let (ended, cancelled) = watch::channel(0);
         let echo = Echo {
-            cancelled: Arc::new(sender),
+            hanging: Arc::new(began),
+            cancelled: Arc::new(ended),
         };
         let task = tokio::spawn(async move {
             let _ = tonic::transport::Server::builder()
@@ -63,12 +67,24 @@ impl EchoOrigin {
         });
         Self {
             address,
+            hanging,
             cancelled,
             task,
         }
     }
 
-    /// Waits until so many calls of `Hang` were cancelled.
+    /// Waits until so many calls were told to hang.
+    pub(crate) async fn until_hanging(&self, count: usize) {
+        let mut hanging = self.hanging.clone();
+        within(
+            "a hanging call at the origin",
+            hanging.wait_for(|now| *now >= count),
+        )
+        .await
+        .expect("the origin");
+    }
+
+    /// Waits until so many hanging calls were cancelled.
     pub(crate) async fn until_cancelled(&self, count: usize) {
         let mut cancelled = self.cancelled.clone();
         within(
@@ -212,7 +228,7 @@ impl tonic::server::UnaryService<Text> for Unary {
     type Future = BoxFuture<Response<Text>, Status>;
 
     fn call(&mut self, request: Request<Text>) -> Self::Future {
-        let cancelled = Arc::clone(&self.0.cancelled);
+        let echo = self.0.clone();
         Box::pin(async move {
             match request.get_ref().text.as_str() {
                 "refuse" => {
@@ -223,7 +239,8 @@ impl tonic::server::UnaryService<Text> for Unary {
                     Err(status)
                 }
                 "hang" => {
-                    let _guard = CancelGuard(cancelled);
+                    let _guard = CancelGuard(echo.cancelled);
+                    echo.hanging.send_modify(|count| *count += 1);
                     std::future::pending().await
                 }
                 _ => {

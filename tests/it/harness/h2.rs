@@ -48,6 +48,8 @@ pub(crate) struct H2Answer {
 /// A client that can send what no HTTP/2 library would.
 pub(crate) struct RawH2 {
     client: Client,
+    /// What the gateway has announced: identifier and value (RFC 9113 section 6.5).
+    settings: Vec<(u16, u32)>,
 }
 
 /// What became of a stream of `RawH2`.
@@ -312,19 +314,22 @@ impl RawH2 {
     /// Takes over a fresh connection and sends the preface.
     pub(crate) async fn over(mut client: Client) -> Self {
         client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-        let mut raw = Self { client };
+        let mut raw = Self {
+            client,
+            settings: Vec::new(),
+        };
         raw.frame(Self::SETTINGS, 0, 0, &[]).await;
         raw
     }
 
-    pub(crate) async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    /// Writes a frame; false when the gateway has hung up.
+    pub(crate) async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
         let length = u32::try_from(payload.len()).expect("a short frame");
         let mut bytes = length.to_be_bytes()[1..].to_vec();
         bytes.extend_from_slice(&[kind, flags]);
         bytes.extend_from_slice(&stream.to_be_bytes());
         bytes.extend_from_slice(payload);
-        // The gateway may have hung up over an earlier frame; what it said is read later.
-        let _ = self.client.try_send(&bytes).await;
+        self.client.try_send(&bytes).await.is_ok()
     }
 
     /// A request head; with `end` there is no body.
@@ -366,6 +371,15 @@ impl RawH2 {
         StreamEnd::Closed
     }
 
+    /// The value that the gateway has announced for a setting.
+    pub(crate) fn setting(&self, identifier: u16) -> Option<u32> {
+        self.settings
+            .iter()
+            .rev()
+            .find(|(other, _)| *other == identifier)
+            .map(|(_, value)| *value)
+    }
+
     /// The next frame, or nothing at the end of the connection.
     pub(crate) async fn next_frame(&mut self) -> Option<Frame> {
         let head = self.client.try_bytes(9).await?;
@@ -379,6 +393,11 @@ impl RawH2 {
             payload,
         };
         if frame.kind == Self::SETTINGS && frame.flags & Self::ACK == 0 {
+            self.settings
+                .extend(frame.payload.chunks_exact(6).map(|six| {
+                    let value = u32::from_be_bytes([six[2], six[3], six[4], six[5]]);
+                    (u16::from_be_bytes([six[0], six[1]]), value)
+                }));
             self.frame(Self::SETTINGS, Self::ACK, 0, &[]).await;
         }
         if frame.kind == Self::PING && frame.flags & Self::ACK == 0 {

@@ -178,6 +178,14 @@ impl ClientTls {
         }
     }
 
+    /// Whether a ticket that the gateway has given would let a request out before the next handshake is complete.
+    pub(crate) fn may_send_early_data(&self) -> bool {
+        let mut config = (*self.config).clone();
+        config.enable_early_data = true;
+        let session = rustls::ClientConnection::new(Arc::new(config), self.server_name.clone());
+        session.is_ok_and(|mut session| session.early_data().is_some())
+    }
+
     pub(crate) fn config(&self) -> Arc<rustls::ClientConfig> {
         Arc::clone(&self.config)
     }

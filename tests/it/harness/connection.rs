@@ -122,6 +122,11 @@ impl Connection {
             .expect("a shutdown");
     }
 
+    /// The same for a peer that may have hung up.
+    pub(crate) async fn try_finish(&mut self) -> io::Result<()> {
+        within("a shutdown", self.stream.shutdown()).await
+    }
+
     /// Ends the connection with a TCP reset.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(self.stream.tcp())

@@ -186,7 +186,7 @@ impl Gateway {
                 if condition().await {
                     return;
                 }
-                self.log.more_than(seen).await;
+                self.log.after(seen).await;
             }
         })
         .await;
@@ -218,6 +218,15 @@ impl Gateway {
             .iter()
             .map(|line| Record::parse(line))
             .collect()
+    }
+
+    /// How many threads have a name with this in it.
+    pub(crate) fn threads_named(&self, part: &str) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.pid()))
+            .expect("/proc")
+            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("comm")).ok())
+            .filter(|name| name.contains(part))
+            .count()
     }
 
     /// The resident memory of the process in bytes.

@@ -371,6 +371,11 @@ impl RawH2 {
         StreamEnd::Closed
     }
 
+    /// Reads frames until the gateway ends the connection.
+    pub(crate) async fn until_closed(&mut self) {
+        while self.next_frame().await.is_some() {}
+    }
+
     /// The value that the gateway has announced for a setting.
     pub(crate) fn setting(&self, identifier: u16) -> Option<u32> {
         self.settings

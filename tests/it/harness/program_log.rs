@@ -71,16 +71,15 @@ impl ProgramLog {
         }
     }
 
-    /// Waits for the next line after the first `seen` ones and returns how many there are then.
-    pub(super) async fn more_than(&self, seen: usize) -> usize {
+    /// Waits for the next line after the first `seen` ones.
+    pub(crate) async fn after(&self, seen: usize) {
         let mut news = self.news.clone();
-        let progress = *within(
+        within(
             "another line of the program log",
             news.wait_for(|progress| progress.lines > seen || progress.ended),
         )
         .await
         .expect("the reader of the log");
-        progress.lines
     }
 
     pub(crate) fn count(&self) -> usize {

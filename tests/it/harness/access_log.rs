@@ -71,6 +71,17 @@ impl AccessLog {
         }
     }
 
+    /// Waits until the file is there.
+    pub(crate) async fn exists(&self) {
+        let mut changes = self.changes.clone();
+        super::within("the file of the access log", async {
+            while !self.path.exists() {
+                changes.changed().await.expect("the watcher");
+            }
+        })
+        .await;
+    }
+
     /// Waits until the file has at least `count` records and returns them all.
     pub(crate) async fn records(&self, count: usize) -> Vec<Record> {
         let lines = self.lines(count).await;

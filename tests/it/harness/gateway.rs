@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::config::{complete, fill};
-use super::program_log::ProgramLog;
+use super::program_log::{Line, ProgramLog};
 use super::{AccessLog, Client, ClientTls, Record, Request, ResponseMessage, Samples, within};
 
 /// A running gateway; dropping it kills the process.
@@ -41,6 +41,33 @@ impl Gateway {
         values: &[(&str, &dyn Display)],
         adjust: impl FnOnce(&mut Command),
     ) -> Self {
+        let gateway = Self::spawn(text, values, adjust);
+        gateway
+            .log
+            .wait("\"ready\"", |line| {
+                (line.message() == "ready").then_some(())
+            })
+            .await;
+        gateway
+    }
+
+    /// Starts a gateway that says in another way than by JSON that it is ready.
+    pub(crate) async fn start_when(text: &str, is_ready: impl Fn(&Line) -> bool) -> Self {
+        let gateway = Self::spawn(text, &[], |_command| {});
+        gateway
+            .log
+            .wait("the word that it is ready", |line| {
+                is_ready(line).then_some(())
+            })
+            .await;
+        gateway
+    }
+
+    fn spawn(
+        text: &str,
+        values: &[(&str, &dyn Display)],
+        adjust: impl FnOnce(&mut Command),
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("gateway.toml");
         std::fs::write(&config, complete(&fill(text, values), directory.path()))
@@ -58,20 +85,13 @@ impl Gateway {
         let mut child = command.spawn().expect("the gateway");
         let log = ProgramLog::follow(child.stderr.take().expect("stderr"));
         let output = ProgramLog::follow(child.stdout.take().expect("stdout"));
-        let gateway = Self {
+        Self {
             child,
             log,
             output,
             access,
             directory,
-        };
-        gateway
-            .log
-            .wait("\"ready\"", |line| {
-                (line.message() == "ready").then_some(())
-            })
-            .await;
-        gateway
+        }
     }
 
     /// The address that a listener got.

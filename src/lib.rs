@@ -4,8 +4,8 @@
 //! changes the world it moves in. `ARCHITECTURE.md` beside this file tells the whole story.
 
 pub mod admin;
-pub mod balance;
 pub mod app;
+pub mod balance;
 pub mod cli;
 pub mod compile;
 pub mod config;

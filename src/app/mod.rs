@@ -123,8 +123,8 @@ impl Gateway {
             .and_then(|config| config.server.workers.as_deref().copied())
             .map_or_else(cores, |workers| usize::from(workers.get()));
         let metrics = Arc::new(Metrics::new(workers));
-        let access_logs = LogSink::start(metrics.gateway().access_log())
-            .map_err(|error| StartError::System {
+        let access_logs =
+            LogSink::start(metrics.gateway().access_log()).map_err(|error| StartError::System {
                 what: "the access log",
                 error,
             })?;
@@ -142,7 +142,10 @@ impl Gateway {
             Some(sink) => Workers::start(workers, &cell, &stores.metrics, sink, clock),
             None => Err(io::ErrorKind::NotFound.into()),
         }
-        .map_err(|error| StartError::System { what: "the workers", error })?;
+        .map_err(|error| StartError::System {
+            what: "the workers",
+            error,
+        })?;
         let places = Arc::new(Places::new(origin.config.server.max_connections.get()));
         let plane = Arc::new(Plane::new(workers, places));
         let sockets = plane.prepare(&plans).map_err(StartError::Listeners)?;
@@ -155,7 +158,16 @@ impl Gateway {
             sockets,
             origin,
         });
-        Ok(Self { stores, plane, controller, control, admin, log, cell, clock })
+        Ok(Self {
+            stores,
+            plane,
+            controller,
+            control,
+            admin,
+            log,
+            cell,
+            clock,
+        })
     }
 
     fn serve(self, started: Option<Box<dyn FnOnce() + Send + Sync>>) {
@@ -209,16 +221,15 @@ struct ControlPlane {
 
 #[async_trait]
 impl Service for ControlPlane {
-    async fn start_service(
-        &mut self,
-        _: Option<ListenFds>,
-        _: ShutdownWatch,
-        _: usize,
-    ) {
+    async fn start_service(&mut self, _: Option<ListenFds>, _: ShutdownWatch, _: usize) {
         // Signals are caught before anything is open, so that none of them ends the process by default.
         match ChangeSignals::new() {
             Ok(change) => {
-                tokio::spawn(follow(change, self.control.clone(), Arc::clone(&self.stores)));
+                tokio::spawn(follow(
+                    change,
+                    self.control.clone(),
+                    Arc::clone(&self.stores),
+                ));
             }
             Err(error) => tracing::error!(%error, "cannot catch signals"),
         }

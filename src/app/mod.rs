@@ -4,7 +4,6 @@
 //! the runtimes of the control plane and asks [`shutdown`] when the process may end.
 
 mod data_plane;
-mod operations;
 mod shutdown;
 
 use std::{
@@ -22,15 +21,14 @@ use pingora_core::{
     server::{ListenFds, RunArgs, Server, ShutdownWatch, configuration::ServerConf},
     services::Service,
 };
-use tokio::sync::mpsc;
 
 use crate::{
-    admin::Admin,
+    admin::{Admin, Live},
     compile::{Stores, TlsStore},
     config::{self, Config, Diagnostics},
     control::{
         self, Cause, ControlHandle, Controller, DataPlane, Start,
-        signals::{ChangeSignal, ChangeSignals, StopSignal, StopSignals},
+        signals::{ChangeSignal, ChangeSignals},
     },
     engine::Workers,
     listener::admission::Places,
@@ -39,7 +37,6 @@ use crate::{
     snapshot::SnapshotCell,
 };
 use data_plane::Plane;
-use operations::Operator;
 use shutdown::Shutdown;
 
 /// What a gateway is started with.
@@ -116,25 +113,28 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn assemble(config: PathBuf) -> Result<Self, StartError> {
+    fn assemble(path: PathBuf) -> Result<Self, StartError> {
         let clock = Instant::now();
         // The number of workers is written in the configuration, and the stores have a place for each worker.
-        let loaded = crate::config::load(&config);
+        let loaded = config::load(&path);
         let workers = loaded
             .config
             .as_ref()
-            .and_then(|config| config.server.workers)
+            .and_then(|config| config.server.workers.as_deref().copied())
             .map_or_else(cores, |workers| usize::from(workers.get()));
         let metrics = Arc::new(Metrics::new(workers));
         let access_logs = LogSink::start(metrics.gateway().access_log())
-            .map_err(|error| StartError::System { what: "the access log", error })?;
+            .map_err(|error| StartError::System {
+                what: "the access log",
+                error,
+            })?;
         let stores = Arc::new(Stores {
             metrics,
             endpoints: crate::balance::EndpointStates::default(),
             tls: TlsStore::default(),
             access_logs: Some(access_logs),
         });
-        let (snapshot, origin) = control::first(&config, &stores).map_err(StartError::Config)?;
+        let (snapshot, origin) = control::first(&path, &stores).map_err(StartError::Config)?;
         let log = start_log(&origin.config)?;
         let plans = snapshot.listeners.clone();
         let cell = SnapshotCell::new(snapshot);
@@ -148,7 +148,7 @@ impl Gateway {
         let sockets = plane.prepare(&plans).map_err(StartError::Listeners)?;
         let admin = bind_admin(&origin.config)?;
         let (controller, control) = Controller::new(Start {
-            path: config,
+            path,
             stores: Arc::clone(&stores),
             cell: Arc::clone(&cell),
             plane: Arc::clone(&plane),
@@ -159,7 +159,6 @@ impl Gateway {
     }
 
     fn serve(self, started: Option<Box<dyn FnOnce() + Send + Sync>>) {
-        let (signal, signals) = mpsc::channel(4);
         let conf = ServerConf {
             // How long running exchanges may take is for the drain to say, before Pingora is told anything.
             grace_period_seconds: Some(0),
@@ -168,12 +167,12 @@ impl Gateway {
             ..ServerConf::default()
         };
         let mut chassis = Server::new_with_opt_and_conf(None, conf);
-        let shutdown = Shutdown::new(self.control.clone(), Arc::clone(&self.plane), signals);
-        let operator = Operator {
-            stores: Arc::clone(&self.stores),
+        let shutdown = Shutdown::new(self.control.clone(), Arc::clone(&self.plane));
+        let operator = Live {
             control: self.control.clone(),
-            cell: self.cell,
-            log: self.log,
+            snapshots: self.cell,
+            metrics: Arc::clone(&self.stores.metrics),
+            log: Some(Arc::new(self.log)),
             clock: self.clock,
         };
         chassis.add_service(ControlPlane {
@@ -182,7 +181,6 @@ impl Gateway {
             admin: self.admin,
             operator: Arc::new(operator),
             stores: Arc::clone(&self.stores),
-            signal,
             started,
         });
         chassis.bootstrap();
@@ -204,9 +202,8 @@ struct ControlPlane {
     controller: Option<Controller<Plane>>,
     control: ControlHandle,
     admin: Option<std::net::TcpListener>,
-    operator: Arc<Operator>,
+    operator: Arc<Live>,
     stores: Arc<Stores>,
-    signal: mpsc::Sender<StopSignal>,
     started: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
@@ -219,14 +216,11 @@ impl Service for ControlPlane {
         _: usize,
     ) {
         // Signals are caught before anything is open, so that none of them ends the process by default.
-        match (StopSignals::new(), ChangeSignals::new()) {
-            (Ok(stop), Ok(change)) => {
-                tokio::spawn(pass_on(stop, self.signal.clone()));
+        match ChangeSignals::new() {
+            Ok(change) => {
                 tokio::spawn(follow(change, self.control.clone(), Arc::clone(&self.stores)));
             }
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(%error, "cannot catch signals");
-            }
+            Err(error) => tracing::error!(%error, "cannot catch signals"),
         }
         if let Some(admin) = self.admin.take() {
             match Admin::from_listener(admin) {
@@ -239,7 +233,7 @@ impl Service for ControlPlane {
         }
         if let Some(controller) = self.controller.take() {
             let running = tokio::spawn(controller.run());
-            self.control.ready().await;
+            self.control.started().await;
             tracing::info!("ready");
             if let Some(started) = self.started.take() {
                 started();
@@ -257,10 +251,6 @@ impl Service for ControlPlane {
     fn threads(&self) -> Option<usize> {
         Some(1)
     }
-}
-
-async fn pass_on(mut signals: StopSignals, stop: mpsc::Sender<StopSignal>) {
-    while stop.send(signals.next().await).await.is_ok() {}
 }
 
 async fn follow(mut signals: ChangeSignals, control: ControlHandle, stores: Arc<Stores>) {
@@ -285,9 +275,9 @@ fn cores() -> usize {
 }
 
 fn start_log(config: &Config) -> Result<LogHandle, StartError> {
-    let format = match config.log.format {
-        config::LogFormat::Text => log::LogFormat::Text,
-        config::LogFormat::Json => log::LogFormat::Json,
+    let format = match *config.log.format {
+        config::server::LogFormat::Text => log::LogFormat::Text,
+        config::server::LogFormat::Json => log::LogFormat::Json,
     };
     log::start(format, &config.log.level).map_err(|reason| StartError::System {
         what: "the program log",
@@ -296,10 +286,10 @@ fn start_log(config: &Config) -> Result<LogHandle, StartError> {
 }
 
 fn bind_admin(config: &Config) -> Result<Option<std::net::TcpListener>, StartError> {
-    if !config.admin.enabled {
+    if !*config.admin.enabled {
         return Ok(None);
     }
-    let address = config.admin.address;
+    let address = *config.admin.address;
     std::net::TcpListener::bind(address)
         .map(Some)
         .map_err(|error| StartError::Admin { address, error })

@@ -9,7 +9,7 @@ use crate::{
         BodyLength, Method, RequestHead, accepts_trailers, expects_continue,
         strip_hop_by_hop, upgrade_token,
     },
-    routing,
+    routing::{self, Candidate},
     snapshot::{Action, SplitTarget, Upstream},
 };
 
@@ -43,6 +43,20 @@ impl Exchange {
             Flow::Answer(answer) => return Verdict::Answer(answer),
         }
         self.act(head, random)
+    }
+
+    /// Every route as a candidate for the request, and who is calling; for those who explain what
+    /// [`decide`](Self::decide) would do.
+    pub fn candidates(
+        &mut self,
+        head: &mut RequestHead,
+        length: BodyLength,
+    ) -> Result<(Vec<Candidate>, IpAddr), Fault> {
+        self.length = length;
+        self.prepare(head)?;
+        let client = self.origin.client;
+        let request = Request { head, client };
+        Ok((self.snapshot.router.explain(&request), client))
     }
 
     /// Notes a fault and makes it the answer.

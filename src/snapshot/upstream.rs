@@ -1,6 +1,6 @@
 //! An upstream as the data plane sees it.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::ServerName;
@@ -43,6 +43,18 @@ pub struct HostedEndpoint {
     pub port: u16,
     /// The share in relation to the others, at least 1.
     pub weight: u32,
+}
+
+/// As the configuration writes it: the name of its endpoints in logs and metrics.
+impl fmt::Display for HostedEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
 }
 
 /// How to speak to the endpoints of an upstream. Connections are pooled by endpoint address and `identity`, so two

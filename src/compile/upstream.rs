@@ -1,6 +1,11 @@
 //! `[upstream.NAME]`: endpoints, protocols, TLS, health checks.
 
-use std::{collections::HashSet, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 
@@ -112,7 +117,7 @@ impl Compiler<'_> {
             Some(Endpoint {
                 address,
                 weight: endpoint.weight.get(),
-                connection: ConnectionId(transport.identity),
+                connection: connection(transport, &endpoint.address.host, address),
                 state: self.stores.endpoints.endpoint(name, address),
                 metrics: metrics.endpoint(&label),
                 name: label.into(),
@@ -152,4 +157,16 @@ impl Compiler<'_> {
                 .collect(),
         }
     }
+}
+
+/// What connections to this endpoint have in common. Where the transport has no TLS name of its own, the endpoint's host
+/// is verified and so belongs to it.
+fn connection(transport: &Transport, host: &str, address: SocketAddr) -> ConnectionId {
+    let mut hasher = DefaultHasher::new();
+    transport.identity.hash(&mut hasher);
+    address.hash(&mut hasher);
+    if transport.tls.as_ref().is_some_and(|tls| tls.name.is_none()) {
+        host.hash(&mut hasher);
+    }
+    ConnectionId(hasher.finish())
 }

@@ -95,6 +95,17 @@ async fn a_file_that_is_no_configuration_is_refused() {
 }
 
 #[tokio::test]
+async fn an_emptied_file_does_not_close_every_listener() {
+    let bench = Bench::start(ONE).await;
+    for nothing in ["", "# nothing yet\n"] {
+        let report = bench.reload(nothing).await;
+        assert_eq!(report.outcome, Outcome::Refused);
+        assert_eq!(report.diagnostics.errors(), 1, "{}", report.diagnostics);
+    }
+    assert_eq!(bench.plane.applied().len(), 1);
+}
+
+#[tokio::test]
 async fn a_port_in_use_refuses_the_whole_reload() {
     let bench = Bench::start(ONE).await;
     *bench.plane.taken.lock().unwrap() = Some(8081);
@@ -218,6 +229,24 @@ async fn addresses_that_change_reach_the_pool_and_a_failure_keeps_the_last_good_
         .await;
     assert_eq!(bench.pool("users"), ["192.0.2.1:80", "192.0.2.2:80"]);
     assert_eq!(bench.cell.load().generation, generation + 1);
+}
+
+#[tokio::test]
+async fn addresses_heard_during_a_refused_reload_are_not_lost() {
+    let names = Names::default();
+    names.set("users.test", &["192.0.2.1"]);
+    names.set("more.test", &["192.0.2.9"]);
+    let folder = tempfile::tempdir().unwrap();
+    let text = with_endpoints("\"users.test:80\"");
+    let bench = Bench::start_in(folder, &text, names).await;
+    *bench.plane.taken.lock().unwrap() = Some(8080);
+    bench.names.set("users.test", &["192.0.2.2"]);
+    let more = with_endpoints("\"users.test:80\", \"more.test:80\"");
+    assert_eq!(bench.reload(&more).await.outcome, Outcome::Refused);
+    bench.until_pool("users", &["192.0.2.2:80"]).await;
+    while bench.names.followers("more.test") != 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

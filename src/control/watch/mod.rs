@@ -10,7 +10,7 @@ pub mod files;
 use std::{
     collections::BTreeSet,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use notify::{
@@ -77,12 +77,11 @@ impl FileWatch {
         }
     }
 
-    /// Watches these files from now on. They were read at `read_at`; what changed since then is reported.
-    pub fn set(&mut self, watched: Watched, read_at: SystemTime) {
-        let mut look = Look::at(&watched).keeping(&self.reported);
-        look.doubt(&self.reported, read_at);
-        self.seen = look.clone();
-        self.reported = look;
+    /// Watches these files from now on. `look` is how they were before they were read: what has changed since then is
+    /// reported.
+    pub fn set(&mut self, watched: Watched, look: Look) {
+        self.reported = look.or(&self.reported).or(&Look::at(&watched));
+        self.seen = self.reported.clone();
         self.watched = watched;
         self.arm();
         // What happened between the look and the arming gave no hint.
@@ -189,7 +188,7 @@ const SAFETY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{fs, os::unix::fs::symlink, path::Path};
 
     use super::*;
 
@@ -212,9 +211,27 @@ mod tests {
         let file = folder.path().join("a.toml");
         fs::write(&file, "1").unwrap();
         let mut files = FileWatch::new();
-        files.set(watch(&file), SystemTime::now() + Duration::from_secs(1));
+        files.set(watch(&file), Look::at(&watch(&file)));
         fs::write(folder.path().join("new"), "2").unwrap();
         fs::rename(folder.path().join("new"), &file).unwrap();
+        assert!(heard(&mut files).await.configuration);
+    }
+
+    #[tokio::test]
+    async fn a_swapped_link_on_the_way_is_heard() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for release in ["one", "two"] {
+            fs::create_dir(root.join(release)).unwrap();
+            fs::write(root.join(release).join("a.toml"), "1").unwrap();
+        }
+        symlink("one", root.join("..data")).unwrap();
+        symlink("..data/a.toml", root.join("a.toml")).unwrap();
+        let watched = watch(&root.join("a.toml"));
+        let mut files = FileWatch::new();
+        files.set(watched.clone(), Look::at(&watched));
+        symlink("two", root.join("..data_tmp")).unwrap();
+        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
         assert!(heard(&mut files).await.configuration);
     }
 
@@ -222,10 +239,11 @@ mod tests {
     async fn a_change_made_before_the_watch_began_is_heard() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.toml");
-        let read_at = SystemTime::now();
         fs::write(&file, "1").unwrap();
+        let before = Look::at(&watch(&file));
+        fs::write(&file, "22").unwrap();
         let mut files = FileWatch::new();
-        files.set(watch(&file), read_at);
+        files.set(watch(&file), before);
         assert!(heard(&mut files).await.configuration);
     }
 
@@ -235,7 +253,7 @@ mod tests {
         let file = folder.path().join("a.toml");
         fs::write(&file, "1").unwrap();
         let mut files = FileWatch::polling();
-        files.set(watch(&file), SystemTime::now() + Duration::from_secs(1));
+        files.set(watch(&file), Look::at(&watch(&file)));
         fs::write(&file, "22").unwrap();
         assert!(heard(&mut files).await.configuration);
     }

@@ -4,6 +4,7 @@
 //! changes the world it moves in. `ARCHITECTURE.md` beside this file tells the whole story.
 
 pub mod admin;
+pub mod app;
 pub mod balance;
 pub mod cli;
 pub mod compile;

@@ -1,1 +1,105 @@
-//! What the operator wrote: pure data with the place of every value.
+//! What the operator wrote: the language of the configuration files, read into plain data with places.
+//!
+//! Nothing here knows what a setting does. [`load`] reads the files and reports every problem in one go; `compile` turns
+//! the result into the world that serves requests and reports the rest. A table of the language is declared once, with
+//! `settings!`, which gives its struct, its decoder and its part of the reference.
+
+// The language, table by table.
+pub mod access_log;
+pub mod document;
+pub mod filters;
+pub mod listener;
+pub mod route;
+pub mod server;
+pub mod upstream;
+
+// The types that values have.
+pub mod address;
+pub mod number;
+pub mod setting;
+pub mod units;
+
+// How it is read, and what is said about it.
+pub mod code;
+pub mod decode;
+pub mod diagnostics;
+mod include;
+mod load;
+pub mod place;
+pub mod reference;
+mod secret;
+mod settings;
+pub mod suggest;
+mod syntax;
+pub mod table;
+
+#[cfg(test)]
+pub(crate) mod golden;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Value as Json, json};
+
+pub use access_log::AccessLog;
+pub use code::Code;
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use listener::Listener;
+pub use load::{Loaded, load, parse_str, parse_with};
+pub use place::{Place, Placed, Sources};
+pub use reference::reference;
+pub use route::Route;
+pub use server::{Admin, Log, Server};
+pub use setting::Map;
+pub use upstream::Upstream;
+
+use decode::Setting;
+
+/// A whole configuration, put together from all its files.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The process.
+    pub server: Placed<Server>,
+    /// The admin address.
+    pub admin: Placed<Admin>,
+    /// The log of the requests.
+    pub access_log: Placed<AccessLog>,
+    /// The log of the program.
+    pub log: Placed<Log>,
+    /// The listeners, in the order of the files.
+    pub listeners: Vec<Placed<Listener>>,
+    /// The routes, in the order of the files.
+    pub routes: Vec<Placed<Route>>,
+    /// The upstreams, in the order of the files.
+    pub upstreams: Map<Upstream>,
+    /// The texts it was read from, for messages.
+    pub sources: Sources,
+}
+
+/// The configuration with all its defaults, as JSON in the shape of the files. A value that a secret was put into
+/// shows the reference as written.
+#[must_use]
+pub fn redacted(config: &Config) -> Json {
+    json!({
+        "server": config.server.show(),
+        "admin": config.admin.show(),
+        "access_log": config.access_log.show(),
+        "log": config.log.show(),
+        "listener": config.listeners.show(),
+        "route": config.routes.show(),
+        "upstream": config.upstreams.show(),
+    })
+}
+
+/// 16 hexadecimal digits that are equal for equal configurations, whatever their files look like. The content of
+/// secrets has no part in it, so that the number can be shown to anyone.
+#[must_use]
+pub fn fingerprint(config: &Config) -> String {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    // FNV-1a: the number only tells configurations apart, and must be the same in every version of the program.
+    let text = redacted(config).to_string();
+    let hash = text.bytes().fold(OFFSET, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+    });
+    format!("{hash:016x}")
+}

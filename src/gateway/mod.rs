@@ -1,1 +1,23 @@
-//! The decisions of one exchange, in order.
+//! The decisions of one exchange, in order. No I/O, no clock, no protocol version: heads in, verdicts out.
+//!
+//! The engine calls, for each request: [`Exchange::begin`] → [`Exchange::decide`] → for each try
+//! [`Exchange::select`] and, if it failed, [`Exchange::attempt_failed`] → [`Exchange::respond`] →
+//! [`Exchange::record`].
+
+mod connection;
+mod decide;
+mod exchange;
+mod fault;
+mod forwarded;
+mod outcome;
+mod reply;
+mod retry;
+
+pub use connection::{Connection, TlsSession};
+pub use decide::Verdict;
+pub use exchange::Exchange;
+pub use fault::{Blame, Fault};
+pub use forwarded::Origin;
+pub use outcome::Outcome;
+pub use reply::{head_of, reply_of};
+pub use retry::{Progress, Retry};

@@ -1,0 +1,52 @@
+# Each target says what it does; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run build test deny fuzz compare setup-build setup-test
+
+# What `make run` hands on, for example `make run ARGS='--http-port 18080'`.
+ARGS ?=
+step = @printf '\n==> %s\n'
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+run: build ## build the release binary and start the demo
+	$(step) "starting the demo (Ctrl-C ends it)"
+	@cargo run --quiet --release --locked -- demo $(ARGS)
+
+build: setup-build ## build the release binary, target/release/portcullis
+	$(step) "building the release binary (the first time takes some minutes)"
+	@cargo build --release --locked
+
+test: setup-test ## formatting, lints, every test, the documentation
+	$(step) "formatting"
+	@cargo fmt --check
+	$(step) "lints"
+	@cargo clippy --all-targets --locked -- -D warnings
+	$(step) "tests"
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked; fi
+	$(step) "documentation"
+	@RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+	$(step) "all good"
+
+deny: ## licences, duplicates and sources of the dependencies (needs cargo-deny)
+	@cargo deny --version >/dev/null 2>&1 || { echo 'cargo-deny is missing: cargo install --locked cargo-deny' >&2; exit 1; }
+	@cargo deny --locked check bans licenses sources
+
+fuzz: ## every fuzz target for a minute (needs cargo-fuzz and a nightly toolchain)
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo 'cargo-fuzz is missing: rustup toolchain install nightly && cargo install --locked cargo-fuzz' >&2; exit 1; }
+	@for target in $$(cargo +nightly fuzz list); do \
+		printf '\n==> fuzzing %s\n' "$$target"; \
+		cargo +nightly fuzz run "$$target" -- -max_total_time=60; \
+	done
+
+compare: setup-test build ## CPU per request beside nginx and HAProxy, allocations, memory of idle connections
+	$(step) "comparing"
+	@benches/compare.sh
+
+setup-build:
+	@packaging/setup.sh
+
+setup-test:
+	@packaging/setup.sh test

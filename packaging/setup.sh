@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Installs what the build (and, with `test`, the test suite) needs and this machine lacks. Debian and its relatives.
+#
+#   packaging/setup.sh          cmake and a C compiler, for the release build
+#   packaging/setup.sh test     the same, and the real clients and peers that the tests speak to
+#
+# Running it again changes nothing. It uses sudo only when something is missing and the user is not root.
+set -euo pipefail
+
+say() { printf '==> setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+
+# Each line: the command that must exist, and the packages that bring it.
+build_needs() {
+    cat <<'NEEDS'
+cc gcc libc6-dev
+cmake cmake make
+NEEDS
+}
+
+test_needs() {
+    cat <<'NEEDS'
+curl curl ca-certificates
+nghttp nghttp2-client
+h2load nghttp2-client
+nginx nginx
+haproxy haproxy
+wrk wrk
+openssl openssl
+python3 python3
+NEEDS
+}
+
+missing_packages() {
+    local command packages
+    while read -r command packages; do
+        has "$command" || printf '%s\n' $packages
+    done | sort -u
+}
+
+# A package that brings a service must not start it: nginx would take port 80 of this machine.
+services_stay_off() {
+    local policy=/usr/sbin/policy-rc.d
+    [ -e "$policy" ] && return
+    $as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
+    trap '$as_root rm -f /usr/sbin/policy-rc.d' EXIT
+}
+
+install_packages() {
+    has apt-get || fail "missing: $*. This script knows apt-get only; please install them with this system's own tool."
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        has sudo || fail "missing: $*. Please run as root: apt-get install --no-install-recommends $*"
+        as_root=sudo
+    fi
+    say "installing $*"
+    services_stay_off
+    $as_root apt-get update -q
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+}
+
+rust_toolchain() {
+    has cargo || fail "no Rust toolchain found. Please install one (https://rustup.rs), open a new shell and try again."
+    [ "$1" = test ] || return 0
+    local tool
+    for tool in fmt clippy; do
+        cargo "$tool" --version >/dev/null 2>&1 && continue
+        has rustup || fail "cargo $tool is missing; please install it beside the Rust toolchain."
+        say "adding cargo $tool"
+        rustup component add "${tool/fmt/rustfmt}"
+    done
+}
+
+main() {
+    local purpose=${1:-build} needs packages
+    case "$purpose" in
+        build) needs=$(build_needs) ;;
+        test) needs=$(build_needs; test_needs) ;;
+        *) fail "unknown argument '$purpose'; it is 'build' (the default) or 'test'." ;;
+    esac
+    rust_toolchain "$purpose"
+    mapfile -t packages < <(missing_packages <<<"$needs")
+    if [ "${#packages[@]}" -gt 0 ]; then
+        install_packages "${packages[@]}"
+    fi
+    say "everything for the $purpose is here"
+}
+
+main "$@"

@@ -1,0 +1,448 @@
+//! The table of the admin address: paths, methods, what happens.
+
+use std::{fmt::Write, net::IpAddr};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{Request, Response, StatusCode, body::Body};
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use super::{guard, operations::Operations, reply, status};
+use crate::control::{Ended, Outcome, Phase, ReloadReport};
+
+/// Bytes of the largest request body; the only one that means anything is a log level.
+const MAX_BODY: usize = 4 << 10;
+
+/// One path: what it takes and what it is for.
+struct Entry {
+    path: &'static str,
+    page: Page,
+    allow: &'static str,
+    about: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Page {
+    Index,
+    Health,
+    Readiness,
+    Metrics,
+    Config,
+    Upstreams,
+    Reload,
+    Drain,
+    LogLevel,
+}
+
+const READ: &str = "GET, HEAD";
+const ACT: &str = "POST";
+
+const TABLE: [Entry; 9] = [
+    entry("/", Page::Index, READ, "this list"),
+    entry(
+        "/healthz",
+        Page::Health,
+        READ,
+        "200 while the process lives",
+    ),
+    entry(
+        "/readyz",
+        Page::Readiness,
+        READ,
+        "200 while requests are welcome, 503 before and while draining",
+    ),
+    entry(
+        "/metrics",
+        Page::Metrics,
+        READ,
+        "all figures, for Prometheus",
+    ),
+    entry(
+        "/config",
+        Page::Config,
+        READ,
+        "the running configuration, without its secrets",
+    ),
+    entry(
+        "/upstreams",
+        Page::Upstreams,
+        READ,
+        "the endpoints with their state and counts",
+    ),
+    entry(
+        "/reload",
+        Page::Reload,
+        ACT,
+        "load the configuration again; 422 and every problem if it is refused",
+    ),
+    entry(
+        "/drain",
+        Page::Drain,
+        ACT,
+        "stop accepting, let running exchanges end, then exit",
+    ),
+    entry(
+        "/log-level",
+        Page::LogLevel,
+        "GET, HEAD, PUT, POST",
+        "the level of the program log; change it with a body such as level=debug",
+    ),
+];
+
+/// Answers one request that came in at the address `local`.
+pub(super) async fn respond<O, B>(
+    operations: &O,
+    local: IpAddr,
+    request: Request<B>,
+) -> Response<Full<Bytes>>
+where
+    O: Operations,
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (head, body) = request.into_parts();
+    if let Some(reason) = guard::refusal(&head.method, &head.headers, local) {
+        return reply::error(StatusCode::FORBIDDEN, reason);
+    }
+    let Some(entry) = TABLE.iter().find(|entry| entry.path == head.uri.path()) else {
+        return reply::error(StatusCode::NOT_FOUND, "no such path; GET / lists them");
+    };
+    let method = head.method.as_str();
+    if !entry.allow.split(", ").any(|allowed| allowed == method) {
+        return reply::method_not_allowed(entry.allow);
+    }
+    let body = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return unreadable(error.as_ref()),
+    };
+    match entry.page {
+        Page::Index => reply::text(StatusCode::OK, index()),
+        Page::Health => reply::text(StatusCode::OK, "ok\n"),
+        Page::Readiness => readiness(operations.status().phase),
+        Page::Metrics => reply::metrics(operations.metrics()),
+        Page::Config => reply::json(StatusCode::OK, &status::running(&operations.status())),
+        Page::Upstreams => reply::json(StatusCode::OK, &operations.upstreams()),
+        Page::Reload => match operations.reload().await {
+            Ok(report) => reloaded(&report),
+            Err(ended) => stopping(ended),
+        },
+        Page::Drain => match operations.drain().await {
+            Ok(()) => reply::json(StatusCode::ACCEPTED, &json!({ "draining": true })),
+            Err(ended) => stopping(ended),
+        },
+        Page::LogLevel if head.method.is_safe() => level(operations),
+        Page::LogLevel => change_level(operations, &body),
+    }
+}
+
+fn index() -> String {
+    TABLE.iter().fold(
+        String::from("Portcullis, admin address\n\n"),
+        |mut text, entry| {
+            let _ = writeln!(text, "{:<22}{:<12}{}", entry.allow, entry.path, entry.about);
+            text
+        },
+    )
+}
+
+fn readiness(phase: Phase) -> Response<Full<Bytes>> {
+    let code = match phase {
+        Phase::Ready => StatusCode::OK,
+        Phase::Starting | Phase::Draining => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    reply::text(code, format!("{}\n", status::phase(phase)))
+}
+
+/// A refused reload is 422 when the files are wrong, and 409 when they are right and something else is in the way,
+/// such as a port in use.
+fn reloaded(report: &ReloadReport) -> Response<Full<Bytes>> {
+    let code = match report.outcome {
+        Outcome::Applied | Outcome::Unchanged => StatusCode::OK,
+        Outcome::Refused if report.diagnostics.has_errors() => StatusCode::UNPROCESSABLE_ENTITY,
+        Outcome::Refused => StatusCode::CONFLICT,
+    };
+    reply::json(code, &status::reload(report))
+}
+
+fn stopping(ended: Ended) -> Response<Full<Bytes>> {
+    reply::error(StatusCode::SERVICE_UNAVAILABLE, &ended.to_string())
+}
+
+fn level(operations: &impl Operations) -> Response<Full<Bytes>> {
+    reply::json(StatusCode::OK, &json!({ "level": operations.log_level() }))
+}
+
+fn change_level(operations: &impl Operations, body: &[u8]) -> Response<Full<Bytes>> {
+    let Some(wanted) = form_value(body, "level") else {
+        return reply::error(
+            StatusCode::BAD_REQUEST,
+            "the body must be like level=debug or level=info,portcullis::control=debug",
+        );
+    };
+    match operations.set_log_level(&wanted) {
+        Ok(()) => level(operations),
+        Err(reason) => reply::error(StatusCode::BAD_REQUEST, &reason),
+    }
+}
+
+/// The value of `name` in a body of the kind `application/x-www-form-urlencoded`.
+fn form_value(body: &[u8], name: &str) -> Option<String> {
+    let body = str::from_utf8(body).ok()?.trim();
+    let value = body
+        .split('&')
+        .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+        .map(|(_, value)| value.replace('+', " "))?;
+    let value = percent_decode_str(&value)
+        .decode_utf8()
+        .ok()?
+        .trim()
+        .to_owned();
+    (!value.is_empty()).then_some(value)
+}
+
+fn unreadable(error: &(dyn std::error::Error + 'static)) -> Response<Full<Bytes>> {
+    if error.is::<LengthLimitError>() {
+        reply::error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+    } else {
+        reply::error(StatusCode::BAD_REQUEST, "the body could not be read")
+    }
+}
+
+const fn entry(path: &'static str, page: Page, allow: &'static str, about: &'static str) -> Entry {
+    Entry {
+        path,
+        page,
+        allow,
+        about,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::Arc};
+
+    use hyper::{Method, header::ALLOW};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        admin::operations::fake::{Fake, report},
+        config::{self, Diagnostics},
+    };
+
+    /// Status and body of one request from the loopback interface.
+    async fn ask(fake: &Fake, method: Method, path: &str, body: &str) -> (StatusCode, String) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "127.0.0.1:9901")
+            .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+            .unwrap();
+        let response = respond(fake, "127.0.0.1".parse().unwrap(), request).await;
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn parsed(body: &str) -> Value {
+        serde_json::from_str(body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn readiness_follows_the_life_of_the_process() {
+        let mut fake = Fake::default();
+        for (phase, status, word) in [
+            (
+                Phase::Starting,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "starting\n",
+            ),
+            (Phase::Ready, StatusCode::OK, "ready\n"),
+            (
+                Phase::Draining,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "draining\n",
+            ),
+        ] {
+            fake.status.phase = phase;
+            assert_eq!(
+                ask(&fake, Method::GET, "/readyz", "").await,
+                (status, word.to_owned())
+            );
+            assert_eq!(
+                ask(&fake, Method::GET, "/healthz", "").await.0,
+                StatusCode::OK
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_shown_comes_from_the_gateway() {
+        let fake = Fake::default();
+        assert_eq!(
+            ask(&fake, Method::GET, "/metrics", "").await.1,
+            "figures 1\n"
+        );
+        let upstreams = ask(&fake, Method::GET, "/upstreams", "").await.1;
+        assert_eq!(parsed(&upstreams), json!({ "upstreams": 1 }));
+        let config = parsed(&ask(&fake, Method::GET, "/config", "").await.1);
+        assert_eq!(config["generation"], 1);
+        assert_eq!(config["hash"], "0123456789abcdef");
+        assert_eq!(config["since"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(config["phase"], "ready");
+        assert_eq!(config["config"]["server"]["drain"], "30s");
+    }
+
+    #[tokio::test]
+    async fn a_reload_answers_how_it_ended() {
+        let mut fake = Fake::default();
+        let wrong = || config::parse_str("a.toml", "wrong = 1", Path::new("")).diagnostics;
+        for (outcome, diagnostics, status) in [
+            (Outcome::Applied, Diagnostics::default(), StatusCode::OK),
+            (Outcome::Unchanged, Diagnostics::default(), StatusCode::OK),
+            (Outcome::Refused, wrong(), StatusCode::UNPROCESSABLE_ENTITY),
+            (
+                Outcome::Refused,
+                Diagnostics::default(),
+                StatusCode::CONFLICT,
+            ),
+        ] {
+            let shown = serde_json::to_value(&diagnostics).unwrap();
+            fake.reload = Ok(Arc::new(ReloadReport {
+                diagnostics,
+                remarks: vec!["a remark".to_owned()],
+                ..report(outcome)
+            }));
+            let (answered, body) = ask(&fake, Method::POST, "/reload", "").await;
+            assert_eq!(answered, status);
+            assert_eq!(
+                parsed(&body),
+                json!({
+                    "outcome": outcome.as_str(), "cause": "admin", "generation": 2, "took_seconds": 0.004,
+                    "at": "1970-01-01T00:00:00.000Z", "diagnostics": shown, "remarks": ["a remark"],
+                })
+            );
+        }
+        fake.reload = Err(Ended);
+        let (status, _) = ask(&fake, Method::POST, "/reload", "").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn a_refused_reload_stays_visible() {
+        let mut fake = Fake::default();
+        fake.status.last_reload = Some(Arc::new(report(Outcome::Refused)));
+        let shown = parsed(&ask(&fake, Method::GET, "/config", "").await.1);
+        assert_eq!(shown["last_reload"]["outcome"], "refused");
+    }
+
+    #[tokio::test]
+    async fn a_drain_is_accepted_at_once() {
+        let fake = Fake::default();
+        assert_eq!(
+            ask(&fake, Method::POST, "/drain", "").await.0,
+            StatusCode::ACCEPTED
+        );
+        assert_eq!(fake.drains(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_log_level_is_shown_and_changed() {
+        let fake = Fake::default();
+        assert_eq!(
+            parsed(&ask(&fake, Method::GET, "/log-level", "").await.1)["level"],
+            "info"
+        );
+        for method in [Method::PUT, Method::POST] {
+            let (status, body) = ask(&fake, method, "/log-level", "level=debug").await;
+            assert_eq!(
+                (status, &parsed(&body)["level"]),
+                (StatusCode::OK, &json!("debug"))
+            );
+        }
+        for wrong in ["level=loud", "debug", ""] {
+            let status = ask(&fake, Method::PUT, "/log-level", wrong).await.0;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
+        }
+        assert_eq!(fake.log_level().as_deref(), Some("debug"));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused_with_the_reason() {
+        let fake = Fake::default();
+        assert_eq!(
+            ask(&fake, Method::GET, "/nowhere", "").await.0,
+            StatusCode::NOT_FOUND
+        );
+        assert_eq!(
+            ask(&fake, Method::GET, "/metrics/", "").await.0,
+            StatusCode::NOT_FOUND
+        );
+        let large = "x".repeat(MAX_BODY + 1);
+        let (status, body) = ask(&fake, Method::PUT, "/log-level", &large).await;
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(parsed(&body)["error"].is_string());
+    }
+
+    #[tokio::test]
+    async fn a_wrong_method_hears_the_right_ones() {
+        let fake = Fake::default();
+        for entry in &TABLE {
+            let request = Request::delete(entry.path)
+                .header("host", "localhost")
+                .body(Full::<Bytes>::default())
+                .unwrap();
+            let response = respond(&fake, "::1".parse().unwrap(), request).await;
+            assert_eq!(
+                response.status(),
+                StatusCode::METHOD_NOT_ALLOWED,
+                "{}",
+                entry.path
+            );
+            assert_eq!(response.headers()[ALLOW], entry.allow);
+        }
+        assert_eq!(
+            ask(&fake, Method::GET, "/drain", "").await.0,
+            StatusCode::METHOD_NOT_ALLOWED
+        );
+        assert_eq!(fake.drains(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_web_page_cannot_drain() {
+        let fake = Fake::default();
+        let request = Request::post("/drain")
+            .header("host", "127.0.0.1:9901")
+            .header("origin", "https://page.example")
+            .body(Full::<Bytes>::default())
+            .unwrap();
+        let response = respond(&fake, "127.0.0.1".parse().unwrap(), request).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert_eq!(fake.drains(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_index_names_every_path() {
+        let index = ask(&Fake::default(), Method::GET, "/", "").await.1;
+        assert!(TABLE.iter().all(|entry| index.contains(entry.path)));
+    }
+
+    #[test]
+    fn a_level_is_read_from_a_form() {
+        assert_eq!(
+            form_value(b"level=debug", "level").as_deref(),
+            Some("debug")
+        );
+        assert_eq!(
+            form_value(b"a=b&level=info%2Ch2%3Dwarn\n", "level").as_deref(),
+            Some("info,h2=warn")
+        );
+        assert_eq!(
+            form_value(b"level=info,h2=warn", "level").as_deref(),
+            Some("info,h2=warn")
+        );
+        assert_eq!(form_value(b"level=", "level"), None);
+        assert_eq!(form_value(b"level=%ff", "level"), None);
+    }
+}

@@ -1,0 +1,39 @@
+//! When the process ends: Pingora asks here, and is told only once nothing has to be waited for any more.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::sync::mpsc;
+
+use super::data_plane::Plane;
+use crate::control::{self, ControlHandle, signals::StopSignals};
+
+/// Waits for the end.
+pub(super) struct Shutdown {
+    control: ControlHandle,
+    plane: Arc<Plane>,
+}
+
+impl Shutdown {
+    pub(super) const fn new(control: ControlHandle, plane: Arc<Plane>) -> Self {
+        Self { control, plane }
+    }
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Shutdown {
+    async fn recv(&self) -> ShutdownSignal {
+        let mut signals = match StopSignals::new() {
+            Ok(signals) => signals.listen(),
+            Err(error) => {
+                tracing::error!(%error, "cannot catch signals");
+                // Without a sender: only the admin address can stop this process in order.
+                mpsc::channel(1).1
+            }
+        };
+        control::stop(&self.control, &*self.plane, &mut signals).await;
+        // The waiting is over: Pingora has nothing to add to it.
+        ShutdownSignal::FastShutdown
+    }
+}

@@ -1,0 +1,28 @@
+//! One endpoint of an upstream, as a snapshot has it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::state::EndpointState;
+use crate::observe::EndpointMetrics;
+
+/// One address of an upstream.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The name from the configuration; a host name that has several addresses names several endpoints.
+    pub name: Box<str>,
+    /// Where to connect.
+    pub address: SocketAddr,
+    /// The share of traffic, relative to the other endpoints; 0 gets none.
+    pub weight: u32,
+    /// What makes a connection to this endpoint different from others.
+    pub connection: ConnectionId,
+    /// What is remembered of the address; shared with other snapshots.
+    pub state: Arc<EndpointState>,
+    /// Where the endpoint is counted.
+    pub metrics: Arc<EndpointMetrics>,
+}
+
+/// The key of a connection pool: equal only if address, protocol and every TLS setting are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);

@@ -1,0 +1,351 @@
+//! What is remembered of an endpoint while it is configured, across reloads.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use super::round_robin::Cursor;
+use crate::observe::metrics::EndpointFigures;
+
+/// What is remembered of one address of one upstream.
+///
+/// Workers change the counts with every lease and set the endpoint aside when it takes no connection. Health probes write
+/// `health`. Both read by whoever picks and by the admin address. It is dropped when no snapshot has the endpoint any more.
+///
+/// Setting aside is a hint and expires by itself; a failed health check is a fact and stays until a check succeeds.
+#[derive(Debug)]
+#[repr(align(128))] // Endpoints next to each other in memory are written by different workers.
+pub struct EndpointState {
+    in_flight: AtomicU32,
+    failed_in_a_row: AtomicU32,
+    /// Milliseconds on the gateway's clock; 0 when not set aside.
+    set_aside_until: AtomicU64,
+    last_failure: AtomicU64,
+    unhealthy: AtomicBool,
+    requests: AtomicU64,
+    failures: AtomicU64,
+    health: Mutex<Health>,
+}
+
+/// What the active health checks found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether the endpoint may be used.
+    pub healthy: bool,
+    /// What the last check found, for people: `unchecked`, `status 503`, `refused`.
+    pub reason: Box<str>,
+    /// When `healthy` last changed; `None` before the first check.
+    pub since: Option<SystemTime>,
+}
+
+impl EndpointState {
+    /// How many exchanges hold the endpoint, over all workers.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How many leases have been given.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many times the endpoint took no connection.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// How many times in a row the endpoint was set aside; 0 once it takes a connection.
+    #[must_use]
+    pub fn failed_in_a_row(&self) -> u32 {
+        self.failed_in_a_row.load(Ordering::Relaxed)
+    }
+
+    /// Until when the endpoint is set aside, in milliseconds on the gateway's clock; `None` if it is not.
+    #[must_use]
+    pub fn set_aside_until(&self, now_ms: u64) -> Option<u64> {
+        Some(self.set_aside_until.load(Ordering::Relaxed)).filter(|until| now_ms < *until)
+    }
+
+    /// Whether the active health checks allow to use the endpoint.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        !self.unhealthy.load(Ordering::Relaxed)
+    }
+
+    /// What the health checks found.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.lock_health().clone()
+    }
+
+    /// Notes what a health check found. `since` moves only when the verdict changes.
+    pub fn set_health(&self, healthy: bool, reason: &str, now: SystemTime) {
+        let mut health = self.lock_health();
+        if health.since.is_none() || health.healthy != healthy {
+            health.since = Some(now);
+        }
+        if *health.reason != *reason {
+            health.reason = reason.into();
+        }
+        health.healthy = healthy;
+        self.unhealthy.store(!healthy, Ordering::Relaxed);
+    }
+
+    /// Forgets what health checks found, for an upstream that is no longer checked.
+    pub fn forget_health(&self) {
+        let mut health = self.lock_health();
+        *health = Health::unchecked();
+        self.unhealthy.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the endpoint is healthy and not set aside.
+    pub(super) fn is_available(&self, now_ms: u64) -> bool {
+        self.is_healthy() && self.set_aside_until.load(Ordering::Relaxed) <= now_ms
+    }
+
+    /// When the endpoint last took no connection.
+    pub(super) fn last_failure(&self) -> u64 {
+        self.last_failure.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn taken(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn given_back(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sets the endpoint aside for 1 s, and twice as long each time in a row, up to 30 s.
+    pub(super) fn connect_failed(&self, now_ms: u64) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.last_failure.store(now_ms, Ordering::Relaxed);
+        let until = self.set_aside_until.load(Ordering::Relaxed);
+        if now_ms < until {
+            // A hundred attempts that fail together are one failure; only one after the pause makes the next one longer.
+            return;
+        }
+        let row = self.failed_in_a_row.load(Ordering::Relaxed);
+        let pause = (FIRST_PAUSE_MS << row.min(DOUBLINGS)).min(LONGEST_PAUSE_MS);
+        let won = self.set_aside_until.compare_exchange(
+            until,
+            now_ms.saturating_add(pause),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if won.is_ok() {
+            self.failed_in_a_row
+                .store(row.saturating_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the setting aside: the endpoint took a connection.
+    pub(super) fn succeeded(&self) {
+        // Read first: the usual case must not write to a line that all workers read.
+        if self.set_aside_until.load(Ordering::Relaxed) != 0 {
+            self.failed_in_a_row.store(0, Ordering::Relaxed);
+            self.set_aside_until.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn lock_health(&self) -> std::sync::MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for EndpointState {
+    /// An endpoint of which nothing is known: healthy until a check says otherwise.
+    fn default() -> Self {
+        Self {
+            in_flight: AtomicU32::new(0),
+            failed_in_a_row: AtomicU32::new(0),
+            set_aside_until: AtomicU64::new(0),
+            last_failure: AtomicU64::new(0),
+            unhealthy: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            health: Mutex::new(Health::unchecked()),
+        }
+    }
+}
+
+impl EndpointFigures for EndpointState {
+    fn in_flight(&self) -> u64 {
+        u64::from(self.in_flight())
+    }
+
+    /// A scrape has no gateway clock, so an endpoint that was set aside counts as down until it takes a connection.
+    fn is_up(&self) -> bool {
+        self.is_healthy() && self.failed_in_a_row() == 0
+    }
+}
+
+impl Health {
+    fn unchecked() -> Self {
+        Self {
+            healthy: true,
+            reason: "unchecked".into(),
+            since: None,
+        }
+    }
+}
+
+/// The states of all endpoints of a gateway, by upstream and address. Used when snapshots are compiled, never by a request.
+#[derive(Debug, Default)]
+pub struct EndpointStates {
+    upstreams: Mutex<HashMap<Box<str>, UpstreamState>>,
+}
+
+#[derive(Debug, Default)]
+struct UpstreamState {
+    cursor: Arc<Cursor>,
+    endpoints: HashMap<SocketAddr, Arc<EndpointState>>,
+}
+
+impl EndpointStates {
+    /// The state of this address in the upstream of that name; the same one for the same pair.
+    #[must_use]
+    pub fn endpoint(&self, upstream: &str, address: SocketAddr) -> Arc<EndpointState> {
+        self.with(upstream, |state| {
+            Arc::clone(state.endpoints.entry(address).or_default())
+        })
+    }
+
+    /// The round-robin position of the upstream of that name; the same one for the same name.
+    #[must_use]
+    pub fn cursor(&self, upstream: &str) -> Arc<Cursor> {
+        self.with(upstream, |state| Arc::clone(&state.cursor))
+    }
+
+    /// Drops what no snapshot refers to any more.
+    pub fn retain_used(&self) {
+        self.lock().retain(|_, upstream| {
+            upstream
+                .endpoints
+                .retain(|_, state| Arc::strong_count(state) > 1);
+            !upstream.endpoints.is_empty() || Arc::strong_count(&upstream.cursor) > 1
+        });
+    }
+
+    fn with<R>(&self, upstream: &str, find: impl FnOnce(&mut UpstreamState) -> R) -> R {
+        let mut upstreams = self.lock();
+        if let Some(known) = upstreams.get_mut(upstream) {
+            return find(known);
+        }
+        find(upstreams.entry(upstream.into()).or_default())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, UpstreamState>> {
+        self.upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const FIRST_PAUSE_MS: u64 = 1_000;
+const LONGEST_PAUSE_MS: u64 = 30_000;
+/// After these the pause is the longest one.
+const DOUBLINGS: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn each_failure_after_a_pause_doubles_the_next_pause_up_to_thirty_seconds() {
+        let state = EndpointState::default();
+        let mut now = 5_000;
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            state.connect_failed(now);
+            let until = state.set_aside_until(now).unwrap();
+            pauses.push(until - now);
+            now = until;
+        }
+        let expected = [1, 2, 4, 8, 16, 30, 30, 30].map(|seconds| seconds * 1_000);
+        assert_eq!(pauses, expected);
+    }
+
+    #[test]
+    fn a_long_row_of_failures_keeps_the_longest_pause() {
+        let state = EndpointState::default();
+        for row in 1..200 {
+            let now = row * 60_000;
+            state.connect_failed(now);
+            assert!(state.set_aside_until(now).unwrap() <= now + 30_000);
+        }
+        assert_eq!(
+            state.set_aside_until(199 * 60_000),
+            Some(199 * 60_000 + 30_000)
+        );
+    }
+
+    #[test]
+    fn failures_during_a_pause_do_not_prolong_it() {
+        let state = EndpointState::default();
+        state.connect_failed(100);
+        state.connect_failed(100);
+        state.connect_failed(900);
+        assert_eq!(state.set_aside_until(900), Some(1_100));
+        assert!(!state.is_available(1_099));
+        assert!(state.is_available(1_100));
+        assert_eq!(state.failed_in_a_row(), 1);
+        assert_eq!(state.failures(), 3);
+        assert_eq!(state.last_failure(), 900);
+    }
+
+    #[test]
+    fn a_connection_taken_ends_the_pause_and_the_row() {
+        let state = EndpointState::default();
+        state.connect_failed(0);
+        assert!(!state.is_up());
+        state.connect_failed(1_000);
+        state.succeeded();
+        assert!(state.is_available(1_001));
+        assert!(state.is_up());
+        state.connect_failed(2_000);
+        assert_eq!(state.set_aside_until(2_000), Some(3_000));
+    }
+
+    #[test]
+    fn the_time_of_a_verdict_is_that_of_its_first_check() {
+        let state = EndpointState::default();
+        assert_eq!(state.health(), Health::unchecked());
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        state.set_health(true, "status 200", at(1));
+        state.set_health(false, "status 503", at(2));
+        state.set_health(false, "refused", at(3));
+        assert!(!state.is_available(0));
+        let expected = Health {
+            healthy: false,
+            reason: "refused".into(),
+            since: Some(at(2)),
+        };
+        assert_eq!(state.health(), expected);
+        state.forget_health();
+        assert!(state.is_available(0));
+    }
+
+    #[test]
+    fn state_is_one_per_upstream_and_address_as_long_as_someone_holds_it() {
+        let states = EndpointStates::default();
+        let (one, two) = (
+            "127.0.0.1:1".parse().unwrap(),
+            "127.0.0.1:2".parse().unwrap(),
+        );
+        let held = states.endpoint("a", one);
+        assert!(Arc::ptr_eq(&held, &states.endpoint("a", one)));
+        assert!(!Arc::ptr_eq(&held, &states.endpoint("b", one)));
+        let dropped = Arc::downgrade(&states.endpoint("a", two));
+        states.retain_used();
+        assert!(dropped.upgrade().is_none());
+        assert!(Arc::ptr_eq(&held, &states.endpoint("a", one)));
+    }
+}

@@ -1,0 +1,162 @@
+//! The language as a whole: the example of the design, defaults, secrets, files.
+
+use std::{fs, path::Path, time::Duration};
+
+use super::*;
+
+fn parse(text: &str) -> Loaded {
+    parse_with("test.toml", text, Path::new("conf"), &|name| {
+        (name == "SECRET").then(|| "hunter2".to_owned())
+    })
+}
+
+fn valid(text: &str) -> Config {
+    let loaded = parse(text);
+    assert!(loaded.diagnostics.is_empty(), "{}", loaded.diagnostics);
+    loaded.config.unwrap()
+}
+
+#[test]
+fn the_example_of_the_design_means_what_it_says() {
+    let config = valid(include_str!("../../tests/golden/design-example.toml"));
+    assert_eq!(config.server.workers.as_ref().unwrap().get(), 2);
+    assert_eq!(config.server.drain.value, Duration::from_secs(30));
+    let [web, secure] = config.listeners.as_slice() else {
+        panic!("two listeners")
+    };
+    assert_eq!(web.name.as_str(), "web");
+    assert!(web.tls.is_none());
+    let tls = secure.tls.as_ref().unwrap();
+    let files = &tls.certificates.first().unwrap().value;
+    assert_eq!(files.key.as_path(), Path::new("conf/tls/site.key"));
+    let names: Vec<_> = config.routes.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(names, ["users", "canary", "old", "alive"]);
+    let kinds: Vec<_> = config.routes[0].filters.iter().map(|f| f.kind()).collect();
+    assert_eq!(kinds, ["request_headers", "rewrite"]);
+    let users = config.upstreams.get("users").unwrap();
+    let weights: Vec<_> = users.endpoints.iter().map(|e| e.weight.get()).collect();
+    assert_eq!(weights, [1, 3]);
+    assert_eq!(users.connect_timeout.get(), Duration::from_secs(1));
+    let names: Vec<_> = config.upstreams.names().map(|n| n.as_str()).collect();
+    assert_eq!(names, ["users", "orders", "orders-next", "partner"]);
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    let config = valid("");
+    assert_eq!(config.admin.address.to_string(), "127.0.0.1:9901");
+    assert!(config.admin.enabled.value);
+    assert_eq!(config.access_log.output.value, access_log::Output::Stdout);
+    assert_eq!(config.server.max_connections.get(), 15_000);
+}
+
+#[test]
+fn a_secret_reaches_the_value_and_nothing_that_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("token"), "s3cr3t\r\n\n").unwrap();
+    let text = r#"
+[[route]]
+name = "a"
+respond = { body = "${env:SECRET}-${file:token}", headers = { authorization = "Bearer ${env:SECRET}" } }
+[[listener]]
+name = "${env:SECRET}"
+address = "${env:ADDRESS}"
+"#;
+    let loaded = parse_with("a.toml", text, dir.path(), &|name| match name {
+        "SECRET" => Some("hunter2".to_owned()),
+        "ADDRESS" => Some("127.0.0.1:1234".to_owned()),
+        _ => None,
+    });
+    assert!(loaded.diagnostics.is_empty(), "{}", loaded.diagnostics);
+    let config = loaded.config.unwrap();
+    let respond = config.routes[0].respond.as_ref().unwrap();
+    assert_eq!(respond.body.value, "hunter2-s3cr3t");
+    assert_eq!(config.listeners[0].address.port(), 1234);
+    let shown = redacted(&config);
+    assert_eq!(
+        shown["route"][0]["respond"]["body"],
+        "${env:SECRET}-${file:token}"
+    );
+    assert_eq!(shown["listener"][0]["address"], "${env:ADDRESS}");
+    let everything = format!("{config:?} {shown}");
+    for secret in ["hunter2", "s3cr3t", "1234"] {
+        assert!(!everything.contains(secret), "{secret} in {everything}");
+    }
+    assert!(loaded.files.contains(&dir.path().join("token")));
+}
+
+#[test]
+fn findings_never_show_what_a_secret_holds() {
+    let loaded = parse(
+        r#"
+[server]
+workers = "${env:SECRET}"
+drain = "${env:SECRET}"
+[admin]
+enabled = "${env:SECRET}"
+address = "${env:SECRET}"
+[access_log]
+format = "${env:SECRET}"
+[log]
+format = "${env:SECRET}"
+[[listener]]
+name = "${env:SECRET} "
+max_head_size = "${env:SECRET}"
+proxy_protocol = ["${env:SECRET}"]
+[[route]]
+name = "a"
+filters = [{ kind = "${env:SECRET}" }]
+[upstream.a]
+endpoints = ["${env:SECRET}"]
+health = { path = "/", expected_status = ["${env:SECRET}"] }
+"#,
+    );
+    let shown = loaded.diagnostics.to_string();
+    assert_eq!(loaded.diagnostics.errors(), 13, "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn equal_configurations_have_equal_fingerprints() {
+    let one = valid("[server]\ndrain = \"60s\"\n");
+    let same = valid("# other text\nserver = { drain = \"1m\" }\n");
+    let other = valid("[server]\ndrain = \"61s\"\n");
+    assert_eq!(fingerprint(&one), fingerprint(&same));
+    assert_ne!(fingerprint(&one), fingerprint(&other));
+    assert_eq!(fingerprint(&one).len(), 16);
+}
+
+#[test]
+fn a_shown_configuration_can_be_loaded_again() {
+    let config = valid(include_str!("../../tests/golden/design-example.toml"));
+    let shown = redacted(&config);
+    let mut text = toml_text(&shown);
+    text = text.replace("conf/tls", "tls");
+    assert_eq!(redacted(&valid(&text)), shown);
+}
+
+/// JSON as TOML, everything inline.
+fn toml_text(json: &Json) -> String {
+    let table = json.as_object().unwrap();
+    table
+        .iter()
+        .map(|(k, v)| format!("{k} = {}\n", inline(v)))
+        .collect()
+}
+
+fn inline(json: &Json) -> String {
+    match json {
+        Json::Object(table) => {
+            let entries: Vec<_> = table
+                .iter()
+                .map(|(k, v)| format!("{k:?} = {}", inline(v)))
+                .collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        Json::Array(items) => {
+            let items: Vec<_> = items.iter().map(inline).collect();
+            format!("[{}]", items.join(", "))
+        }
+        plain => plain.to_string(),
+    }
+}

@@ -1,0 +1,210 @@
+//! `[upstream.NAME]`: endpoints, how to choose between them, how to speak to them.
+
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+
+use serde_json::Value as Json;
+use toml::de::DeValue;
+
+use super::{
+    address::HostPort,
+    code::Code,
+    decode::{Decoder, Node, Setting},
+    place::Placed,
+    setting::FilePath,
+    settings::{choices, settings},
+    units::Timeout,
+};
+
+settings! {
+    /// A named pool of endpoints that can serve the same requests.
+    pub struct Upstream = "[upstream.NAME]" {
+        /// How an endpoint is chosen for a request.
+        balance: Balance = default("round_robin");
+        /// The endpoints: IP addresses or host names, with a port. Names are resolved in the background.
+        endpoints: Vec<Placed<Endpoint>> = required,
+            example ["10.0.0.1:9001", { address = "users.internal:9002", weight = 3 }];
+        /// What is spoken.
+        protocol: Protocol = default("http/1.1");
+        /// Speaks it over TLS. `{}` verifies the endpoints' certificates by the authorities of the system.
+        tls: UpstreamTls = optional, example { server_name = "partner.example.net" };
+        /// The time to connect, TLS included.
+        connect_timeout: Timeout = default("5s");
+        /// The time from the end of the request to the response head, and between two bytes of a body.
+        response_timeout: Timeout = default("60s");
+        /// The time that a connection is kept without a request.
+        idle_timeout: Timeout = default("60s");
+        /// Connections that are kept without a request, for each worker and endpoint.
+        max_idle: NonZeroUsize = default(128);
+        /// The time that a tunnel (WebSocket and other upgrades) may be silent.
+        tunnel_idle_timeout: Timeout = default("1h");
+        /// Checks each endpoint from time to time. Without this key, only failed connections tell.
+        health: Health = optional, example { path = "/healthz", interval = "2s" };
+    }
+}
+
+settings! {
+    /// One address of an upstream.
+    pub struct Endpoint = "[[upstream.NAME.endpoints]]" shorthand address {
+        /// The host and the port.
+        address: HostPort = required, example "10.0.0.1:9001";
+        /// The share of the requests in relation to the other endpoints.
+        weight: Weight = default(1), example 3;
+    }
+}
+
+settings! {
+    /// The TLS side of an upstream.
+    pub struct UpstreamTls = "[upstream.NAME.tls]" {
+        /// The name to ask for and to verify. Without this key: the endpoint's own host name or address.
+        server_name: String = optional, example "partner.example.net";
+        /// The file with the authorities (PEM) that are believed, in place of those of the system.
+        ca: FilePath = optional, example "tls/partner-ca.pem";
+        /// The file with the gateway's own certificate (PEM), for mutual TLS. Needs `key`.
+        certificate: FilePath = optional, example "tls/gateway.pem";
+        /// The file with the private key (PEM) of `certificate`.
+        key: FilePath = optional, example "tls/gateway.key";
+        /// Whether the endpoint's certificate is verified. `false` lets anyone answer in its place.
+        verify: bool = default(true);
+    }
+}
+
+settings! {
+    /// An active check: a GET request over HTTP/1.1 to each endpoint.
+    pub struct Health = "[upstream.NAME.health]" {
+        /// The path to ask for.
+        path: String = required, example "/healthz";
+        /// The `Host` to send. Without this key: the endpoint's address.
+        host: String = optional, example "users.internal";
+        /// The time between two checks.
+        interval: Timeout = default("5s");
+        /// The time for one check, connecting included.
+        timeout: Timeout = default("2s");
+        /// Failures in a row until the endpoint gets no requests.
+        unhealthy_after: NonZeroU32 = default(2);
+        /// Successes in a row until it gets them again.
+        healthy_after: NonZeroU32 = default(2);
+        /// The statuses that count as success: numbers, or whole classes such as `"2xx"`.
+        expected_status: Vec<Placed<StatusRange>> = default(["2xx"]), example ["2xx", 401];
+    }
+}
+
+choices! {
+    /// How an endpoint is chosen.
+    pub enum Balance {
+        /// In turns, by weight.
+        RoundRobin = "round_robin",
+        /// By chance, by weight.
+        Random = "random",
+        /// The one with the fewest exchanges in flight in relation to its weight, over all workers.
+        LeastConnections = "least_connections",
+    }
+}
+
+choices! {
+    /// What is spoken to an endpoint.
+    pub enum Protocol {
+        /// HTTP/1.1.
+        Http1 = "http/1.1",
+        /// HTTP/2 over TLS.
+        H2 = "h2",
+        /// HTTP/2 with prior knowledge, without TLS.
+        H2c = "h2c",
+    }
+}
+
+/// A share in relation to others: 1 to 65535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weight(NonZeroU16);
+
+impl Weight {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        u32::from(self.0.get())
+    }
+}
+
+impl Setting for Weight {
+    fn kind() -> String {
+        "whole number from 1 to 65535".to_owned()
+    }
+
+    fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
+        if let DeValue::Integer(number) = node.value
+            && number.as_str() == "0"
+        {
+            decoder
+                .diagnostics
+                .error(
+                    Code::OutOfRange,
+                    node.place,
+                    format!("`{}` cannot be 0: it would never be chosen", node.key),
+                )
+                .help("remove the entry, or give it a weight from 1");
+            return None;
+        }
+        NonZeroU16::decode(node, decoder).map(Self)
+    }
+
+    fn show(&self) -> Json {
+        self.get().into()
+    }
+}
+
+/// The statuses from the first to the last, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusRange {
+    /// The first status.
+    pub first: u16,
+    /// The last status.
+    pub last: u16,
+}
+
+impl StatusRange {
+    fn class(text: &str) -> Option<Self> {
+        let (digit, rest) = text.split_at_checked(1)?;
+        let class: u16 = digit.parse().ok().filter(|c| (1..=5).contains(c))?;
+        (rest == "xx").then_some(Self {
+            first: class * 100,
+            last: class * 100 + 99,
+        })
+    }
+}
+
+impl Setting for StatusRange {
+    fn kind() -> String {
+        "status or class of statuses".to_owned()
+    }
+
+    fn kinds() -> String {
+        "statuses and classes of statuses".to_owned()
+    }
+
+    fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
+        const EXPECTED: &str = "a status such as 204, or a class such as \"2xx\"";
+        match node.value {
+            DeValue::Integer(_) => {
+                let status = u16::decode(node, decoder)?;
+                if !(100..600).contains(&status) {
+                    let reason = "it is not between 100 and 599";
+                    return decoder.bad_value(node, EXPECTED, Code::OutOfRange, reason);
+                }
+                Some(Self {
+                    first: status,
+                    last: status,
+                })
+            }
+            _ => decoder.parse(node, EXPECTED, Code::OutOfRange, |text| {
+                Self::class(text).ok_or("it is neither")
+            }),
+        }
+    }
+
+    fn show(&self) -> Json {
+        if self.first == self.last {
+            self.first.into()
+        } else {
+            format!("{}xx", self.first / 100).into()
+        }
+    }
+}

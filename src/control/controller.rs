@@ -1,0 +1,463 @@
+//! The one writer: everything that changes what requests see happens here, one thing after the other.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    certificates,
+    data_plane::DataPlane,
+    discovery::{
+        Discovery, has_names, pool,
+        resolver::Resolver,
+        source::{SourceKey, Sources},
+        uses,
+    },
+    handle::{Command, ControlHandle},
+    health::HealthChecks,
+    status::{Cause, Outcome, Phase, ReloadReport, Status},
+    watch::{
+        FileWatch,
+        files::{Changed, Watched},
+    },
+    world::{Identity, Origin, Read, Reading, World, read},
+};
+use crate::{
+    compile::Stores,
+    config::{Config, Diagnostics, Severity},
+    snapshot::{HostedEndpoint, Snapshot, SnapshotCell, Upstream},
+};
+
+/// What a controller writes to, and what the gateway starts with.
+pub struct Start<D: DataPlane> {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// What outlives snapshots.
+    pub stores: Arc<Stores>,
+    /// Where snapshots are published; holds the first one.
+    pub cell: Arc<SnapshotCell>,
+    /// The workers.
+    pub plane: Arc<D>,
+    /// The sockets of the first snapshot.
+    pub sockets: D::Prepared,
+    /// Where the first snapshot came from.
+    pub origin: Origin,
+}
+
+/// The one writer.
+pub struct Controller<D: DataPlane> {
+    path: PathBuf,
+    stores: Arc<Stores>,
+    cell: Arc<SnapshotCell>,
+    plane: Arc<D>,
+    /// Taken by `run`, which opens them once the host names have had their chance.
+    sockets: Option<D::Prepared>,
+    /// What the process was started with: some settings hold until the next start.
+    started: Arc<Config>,
+    identity: Identity,
+    /// The files of the configuration that serves.
+    watched: Watched,
+    read_at: SystemTime,
+    /// The warnings of the first configuration.
+    diagnostics: Diagnostics,
+    /// Whether the files say something else than what serves, because it was refused.
+    behind: bool,
+    status: watch::Sender<Arc<Status>>,
+    commands: mpsc::Receiver<Command>,
+}
+
+/// What a running controller has besides: it needs a runtime.
+struct Running {
+    discovery: Discovery,
+    health: HealthChecks,
+    files: FileWatch,
+}
+
+impl<D: DataPlane> Controller<D> {
+    /// A controller that does nothing before it runs, and the way to ask it.
+    #[must_use]
+    pub fn new(start: Start<D>) -> (Self, ControlHandle) {
+        let snapshot = start.cell.load();
+        let Origin {
+            config,
+            identity,
+            watched,
+            read_at,
+            diagnostics,
+        } = start.origin;
+        let (status, following) = watch::channel(Arc::new(Status {
+            generation: snapshot.generation,
+            hash: snapshot.hash.clone(),
+            config: Arc::clone(&config),
+            since: SystemTime::now(),
+            phase: Phase::Starting,
+            last_reload: None,
+        }));
+        let (handle, commands) = ControlHandle::new(following);
+        let controller = Self {
+            path: start.path,
+            stores: start.stores,
+            cell: start.cell,
+            plane: start.plane,
+            sockets: Some(start.sockets),
+            started: config,
+            identity,
+            watched,
+            read_at,
+            diagnostics,
+            behind: false,
+            status,
+            commands,
+        };
+        (controller, handle)
+    }
+
+    /// Runs until every handle is gone. Host names are resolved as the system does.
+    pub async fn run(self) {
+        let resolver = Resolver::system();
+        self.run_with(resolver).await;
+    }
+
+    /// Runs until every handle is gone, with these sources of addresses.
+    pub async fn run_with(mut self, sources: impl Sources + 'static) {
+        let mut running = Running {
+            discovery: Discovery::new(sources),
+            health: HealthChecks::default(),
+            files: FileWatch::new(),
+        };
+        self.open(&mut running).await;
+        let mut tidy = Instant::now() + TIDY;
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    None => return,
+                    Some(command) => self.obey(command, &mut running).await,
+                },
+                changed = running.files.changed() => {
+                    self.files_changed(changed, &mut running).await;
+                }
+                key = running.discovery.changed() => self.addresses_changed(&key, &mut running),
+                () = sleep_until(tidy) => {
+                    self.stores.retain_used();
+                    tidy = Instant::now() + TIDY;
+                }
+            }
+        }
+    }
+
+    /// Opens the listeners on the first snapshot.
+    async fn open(&mut self, running: &mut Running) {
+        log_diagnostics(&std::mem::take(&mut self.diagnostics));
+        let snapshot = self.cell.load();
+        running.discovery.follow(&snapshot);
+        running.discovery.settle(GRACE).await;
+        self.fill(&snapshot, &running.discovery);
+        running.health.follow(&snapshot);
+        if let Some(sockets) = self.sockets.take() {
+            self.plane.apply(sockets);
+        }
+        running.files.set(self.watched.clone(), self.read_at);
+        certificates::publish(&self.stores, &self.config());
+        let now = SystemTime::now();
+        self.stores
+            .metrics
+            .gateway()
+            .config_loaded(snapshot.generation, &snapshot.hash, now);
+        self.change_status(|status| status.phase = Phase::Ready);
+        tracing::info!(
+            generation = snapshot.generation,
+            hash = snapshot.hash,
+            "gateway is ready"
+        );
+    }
+
+    async fn obey(&mut self, command: Command, running: &mut Running) {
+        match command {
+            Command::Drain(answer) => {
+                self.drain();
+                // Who asked may have gone.
+                let _ = answer.send(());
+            }
+            Command::Reload(cause, answer) => {
+                let mut answers = vec![answer];
+                let drain = self.join_waiting(&mut answers);
+                let report = self.reload(cause, running).await;
+                for answer in answers {
+                    let _ = answer.send(Arc::clone(&report));
+                }
+                for answer in drain {
+                    self.drain();
+                    let _ = answer.send(());
+                }
+            }
+        }
+    }
+
+    /// Those who ask for a reload while one is about to begin get the same one.
+    fn join_waiting(
+        &mut self,
+        answers: &mut Vec<oneshot::Sender<Arc<ReloadReport>>>,
+    ) -> Vec<oneshot::Sender<()>> {
+        let mut drain = Vec::new();
+        while let Ok(waiting) = self.commands.try_recv() {
+            match waiting {
+                Command::Reload(_, answer) => answers.push(answer),
+                Command::Drain(answer) => drain.push(answer),
+            }
+        }
+        drain
+    }
+
+    fn drain(&self) {
+        if self.phase() == Phase::Draining {
+            return;
+        }
+        tracing::info!("draining: no new connections, running exchanges end");
+        self.stores.metrics.gateway().set_draining(true);
+        // Whoever asks whether to send requests here must hear it before the listeners are closed.
+        self.change_status(|status| status.phase = Phase::Draining);
+        self.plane.drain();
+    }
+
+    async fn files_changed(&mut self, changed: Changed, running: &mut Running) {
+        // A certificate that was missing may be all that the refused configuration lacked.
+        if changed.configuration || self.behind {
+            self.reload(Cause::File, running).await;
+        } else {
+            certificates::reload(&self.stores, &self.config()).await;
+        }
+    }
+
+    fn addresses_changed(&self, key: &SourceKey, running: &mut Running) {
+        let snapshot = self.cell.load();
+        for upstream in snapshot.upstreams.iter().filter(|u| uses(u, key)) {
+            self.refresh(upstream, &running.discovery);
+        }
+        running.health.follow(&snapshot);
+    }
+
+    /// Gives the upstreams of a snapshot the addresses that are known of their host names.
+    fn fill(&self, snapshot: &Snapshot, discovery: &Discovery) {
+        for upstream in snapshot.upstreams.iter().filter(|u| has_names(u)) {
+            self.refresh(upstream, discovery);
+        }
+    }
+
+    fn refresh(&self, upstream: &Upstream, discovery: &Discovery) {
+        let found = |endpoint: &HostedEndpoint| discovery.found(endpoint);
+        let pool = pool::build(upstream, &self.stores.endpoints, found);
+        upstream.pool.store(Arc::new(pool));
+    }
+
+    async fn reload(&mut self, cause: Cause, running: &mut Running) -> Arc<ReloadReport> {
+        let at = SystemTime::now();
+        let began = Instant::now();
+        let (outcome, diagnostics, remarks) = if self.phase() == Phase::Draining {
+            let remark = "the gateway is draining".to_owned();
+            (Outcome::Refused, Diagnostics::default(), vec![remark])
+        } else {
+            self.read_again(running).await
+        };
+        let report = Arc::new(ReloadReport {
+            cause,
+            outcome,
+            generation: self.cell.load().generation,
+            at,
+            took: began.elapsed(),
+            diagnostics,
+            remarks,
+        });
+        self.tell(&report);
+        report
+    }
+
+    /// Everything that a reload does, up to the point where it is told.
+    async fn read_again(&mut self, running: &mut Running) -> (Outcome, Diagnostics, Vec<String>) {
+        let reading = match self.read().await {
+            Ok(reading) => reading,
+            Err(error) => {
+                let remark = format!("reading the configuration failed: {error}");
+                return (Outcome::Refused, Diagnostics::default(), vec![remark]);
+            }
+        };
+        let Reading {
+            outcome,
+            diagnostics,
+            watched,
+            read_at,
+        } = reading;
+        let (outcome, remarks) = match outcome {
+            Read::New(world) => match self.put_into_effect(*world, running).await {
+                Ok(remarks) => (Outcome::Applied, remarks),
+                Err(remarks) => (Outcome::Refused, remarks),
+            },
+            Read::Unchanged => {
+                certificates::reload(&self.stores, &self.config()).await;
+                (Outcome::Unchanged, Vec::new())
+            }
+            Read::Refused => (Outcome::Refused, Vec::new()),
+        };
+        self.behind = outcome == Outcome::Refused;
+        let mut files = watched;
+        if self.behind {
+            // What was refused may lack files of what serves, and the other way round.
+            files.extend(&self.watched);
+        } else {
+            self.watched = files.clone();
+        }
+        running.files.set(files, read_at);
+        (outcome, diagnostics, remarks)
+    }
+
+    async fn read(&self) -> Result<Reading, tokio::task::JoinError> {
+        let path = self.path.clone();
+        let stores = Arc::clone(&self.stores);
+        let generation = self.cell.load().generation + 1;
+        let identity = self.identity.clone();
+        tokio::task::spawn_blocking(move || read(&path, &stores, generation, Some(&identity))).await
+    }
+
+    /// Makes a new world the one that requests see, or leaves everything as it is and says why. The remarks of a
+    /// success name the settings that wait for the next start.
+    async fn put_into_effect(
+        &mut self,
+        world: World,
+        running: &mut Running,
+    ) -> Result<Vec<String>, Vec<String>> {
+        let World {
+            snapshot,
+            config,
+            identity,
+        } = world;
+        // New names are resolved before they are used: requests must not fail for a name that only has to be asked for.
+        running.discovery.follow(&snapshot);
+        running.discovery.settle(GRACE).await;
+        let sockets = match self.plane.prepare(&snapshot.listeners) {
+            Ok(sockets) => sockets,
+            Err(errors) => {
+                running.discovery.forget_others(&self.cell.load());
+                return Err(errors.iter().map(ToString::to_string).collect());
+            }
+        };
+        self.fill(&snapshot, &running.discovery);
+        let (generation, hash) = (snapshot.generation, snapshot.hash.clone());
+        self.cell.publish(snapshot);
+        self.plane.apply(sockets);
+        let snapshot = self.cell.load();
+        running.discovery.forget_others(&snapshot);
+        running.health.follow(&snapshot);
+        self.stores.retain_used();
+        certificates::publish(&self.stores, &config);
+        self.identity = identity;
+        let waiting = waiting_for_a_start(&self.started, &config);
+        self.change_status(|status| {
+            status.generation = generation;
+            status.hash = hash;
+            status.config = config;
+            status.since = SystemTime::now();
+        });
+        Ok(waiting)
+    }
+
+    /// Tells the log, the metrics and the admin address what became of a reload.
+    fn tell(&self, report: &Arc<ReloadReport>) {
+        let snapshot = self.cell.load();
+        let gateway = self.stores.metrics.gateway();
+        let (generation, hash) = (snapshot.generation, snapshot.hash.as_str());
+        let cause = report.cause.as_str();
+        if report.outcome != Outcome::Unchanged {
+            log_diagnostics(&report.diagnostics);
+        }
+        for remark in &report.remarks {
+            tracing::warn!(cause, "{remark}");
+        }
+        match report.outcome {
+            Outcome::Refused => {
+                gateway.config_refused();
+                let errors = report.diagnostics.errors();
+                tracing::error!(
+                    cause,
+                    generation,
+                    errors,
+                    "configuration refused, the one before serves on"
+                );
+            }
+            Outcome::Applied => {
+                gateway.config_loaded(generation, hash, SystemTime::now());
+                tracing::info!(cause, generation, hash, took = ?report.took, "configuration applied");
+            }
+            Outcome::Unchanged => {
+                gateway.config_loaded(generation, hash, SystemTime::now());
+                tracing::info!(cause, generation, hash, "configuration unchanged");
+            }
+        }
+        self.change_status(|status| status.last_reload = Some(Arc::clone(report)));
+    }
+
+    /// The configuration that serves.
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.status.borrow().config)
+    }
+
+    fn phase(&self) -> Phase {
+        self.status.borrow().phase
+    }
+
+    fn change_status(&self, change: impl FnOnce(&mut Status)) {
+        self.status.send_modify(|status| {
+            let mut next = Status::clone(status);
+            change(&mut next);
+            *status = Arc::new(next);
+        });
+    }
+}
+
+/// What has changed but was fixed when the process started.
+fn waiting_for_a_start(started: &Config, now: &Config) -> Vec<String> {
+    let workers = |config: &Config| config.server.workers.as_ref().map(|w| w.value);
+    let fixed = [
+        ("server.workers", workers(started) != workers(now)),
+        (
+            "admin.enabled",
+            *started.admin.enabled != *now.admin.enabled,
+        ),
+        (
+            "admin.address",
+            *started.admin.address != *now.admin.address,
+        ),
+    ];
+    let changed = fixed.into_iter().filter(|(_, changed)| *changed);
+    changed
+        .map(|(key, _)| format!("`{key}` has changed and takes effect at the next start"))
+        .collect()
+}
+
+fn log_diagnostics(diagnostics: &Diagnostics) {
+    for found in diagnostics.iter() {
+        let (file, line, column) = (&found.file, found.line, found.column);
+        let (code, help) = (found.code.as_str(), found.help.as_deref());
+        match found.severity {
+            Severity::Error => {
+                tracing::error!(file, line, column, code, help, "{}", found.message);
+            }
+            Severity::Warning => {
+                tracing::warn!(file, line, column, code, help, "{}", found.message);
+            }
+        }
+    }
+}
+
+/// How long new host names may take before a snapshot is used without them.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often what nobody refers to any more is dropped: exchanges hold on to old snapshots and pools for a while.
+const TIDY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

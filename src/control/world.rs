@@ -1,0 +1,209 @@
+//! From files to a snapshot, for the start and for every reload.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use super::watch::files::{Watched, changed_after};
+use crate::{
+    compile::{Compiled, Stores, compile},
+    config::{self, Config, Diagnostics, Loaded},
+    snapshot::Snapshot,
+};
+
+/// What came of reading the configuration.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The snapshot, or why there is none.
+    pub outcome: Read,
+    /// What was found: errors and warnings.
+    pub diagnostics: Diagnostics,
+    /// The files that were read or looked for.
+    pub watched: Watched,
+    /// When reading began.
+    pub read_at: SystemTime,
+}
+
+/// What a configuration came to.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// It is good and another one than before.
+    New(Box<World>),
+    /// It says what it said before.
+    Unchanged,
+    /// It has errors.
+    Refused,
+}
+
+/// A configuration that can be put into effect.
+#[derive(Debug)]
+pub(super) struct World {
+    /// The frozen world made from it.
+    pub snapshot: Snapshot,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What tells it apart from others.
+    pub identity: Identity,
+}
+
+/// What tells two configurations apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    hash: String,
+    /// What the hash leaves out: secrets, because everyone may see it, and authorities. Never shown.
+    besides: u64,
+}
+
+/// Where a snapshot came from, for the controller that replaces it one day.
+#[derive(Debug)]
+pub struct Origin {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What tells it apart from others.
+    pub identity: Identity,
+    /// Its files.
+    pub watched: Watched,
+    /// When they were read.
+    pub read_at: SystemTime,
+    /// The warnings.
+    pub diagnostics: Diagnostics,
+}
+
+/// The world that a gateway starts with. Reads files.
+///
+/// # Errors
+/// Everything that is wrong with the configuration, and the warnings.
+pub fn first(path: &Path, stores: &Stores) -> Result<(Snapshot, Origin), Diagnostics> {
+    let reading = read(path, stores, FIRST, None);
+    let Read::New(world) = reading.outcome else {
+        return Err(reading.diagnostics);
+    };
+    let origin = Origin {
+        config: world.config,
+        identity: world.identity,
+        watched: reading.watched,
+        read_at: reading.read_at,
+        diagnostics: reading.diagnostics,
+    };
+    Ok((world.snapshot, origin))
+}
+
+/// Reads the configuration at `path` and, unless it is `current`, makes a snapshot of it. Reads files: not for a thread
+/// that must not wait.
+#[must_use]
+pub(super) fn read(
+    path: &Path,
+    stores: &Stores,
+    generation: u64,
+    current: Option<&Identity>,
+) -> Reading {
+    let (loaded, read_at) = load_at_rest(path);
+    let mut watched = Watched {
+        configuration: loaded.files.clone(),
+        includes: loaded.directories.clone(),
+        certificates: Vec::new(),
+    };
+    let identity = loaded.config.as_ref().map(|config| {
+        watched.configuration.append(&mut authorities(config));
+        watched.certificates = certificates(config);
+        Identity {
+            hash: config::fingerprint(config),
+            besides: besides(config, &watched.configuration),
+        }
+    });
+    let unchanged = current.is_some() && current == identity.as_ref();
+    let (outcome, diagnostics) = if unchanged && !loaded.diagnostics.has_errors() {
+        (Read::Unchanged, loaded.diagnostics)
+    } else {
+        let Compiled {
+            snapshot,
+            diagnostics,
+        } = compile(&loaded, stores, generation, read_at);
+        let outcome = match (snapshot, loaded.config, identity) {
+            (Some(snapshot), Some(config), Some(identity)) => Read::New(Box::new(World {
+                snapshot,
+                config: Arc::new(config),
+                identity,
+            })),
+            _ => Read::Refused,
+        };
+        (outcome, diagnostics)
+    };
+    Reading {
+        outcome,
+        diagnostics,
+        watched,
+        read_at,
+    }
+}
+
+/// Reads the files, and again when one of them changed meanwhile: half a file may be a good configuration, of which the
+/// other half of the listeners would be missed.
+fn load_at_rest(path: &Path) -> (Loaded, SystemTime) {
+    let mut tries = 0;
+    loop {
+        let read_at = SystemTime::now();
+        let loaded = config::load(path);
+        tries += 1;
+        if tries == TRIES || !changed_after(&loaded.files, read_at) {
+            return (loaded, read_at);
+        }
+    }
+}
+
+impl Identity {
+    /// 16 hexadecimal digits that are equal for equal configurations, apart from what secrets say.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+/// A number for what stands in the files that were read and are no texts of the configuration. Secrets from the
+/// environment cannot change.
+fn besides(config: &Config, files: &[PathBuf]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        if config.sources.paths().all(|source| source != file) {
+            fs::read(file).ok().hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+/// The files of certificates that are read again without a reload when they change.
+fn certificates(config: &Config) -> Vec<PathBuf> {
+    let listeners = config.listeners.iter();
+    listeners
+        .filter_map(|listener| listener.tls.as_ref())
+        .flat_map(|tls| tls.certificates.iter())
+        .flat_map(|pair| [&pair.certificate, &pair.key])
+        .map(|file| file.as_path().to_owned())
+        .collect()
+}
+
+/// The files that decide whom to believe and what to show to upstreams. A change needs a new snapshot, so that no
+/// connection or session from before is used for a request after it.
+fn authorities(config: &Config) -> Vec<PathBuf> {
+    let listeners = config.listeners.iter();
+    let clients = listeners.filter_map(|listener| listener.tls.as_ref()?.client_ca.as_ref());
+    let upstreams = config
+        .upstreams
+        .iter()
+        .filter_map(|(_, upstream)| upstream.tls.as_ref())
+        .flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key])
+        .flatten();
+    clients
+        .chain(upstreams)
+        .map(|file| file.as_path().to_owned())
+        .collect()
+}
+
+/// How often files that change all the time are read before they are taken as they are.
+const TRIES: u32 = 3;
+/// The generation of the first configuration.
+const FIRST: u64 = 1;

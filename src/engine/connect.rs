@@ -1,0 +1,133 @@
+//! New connections to endpoints.
+
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
+
+use ::h2::client::SendRequest;
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{
+    deadline::Deadline,
+    pool::{PoolKey, StreamSlot},
+    socket::{Socket, server_name},
+    worker::Worker,
+};
+use crate::{balance::Endpoint, gateway::Fault, snapshot::Upstream};
+
+/// Windows for what endpoints send: large enough for one fast stream, bounded for a hostile endpoint.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// The size of a decoded response head.
+const HEADER_LIST: u32 = 64 * 1024;
+
+/// What makes two connections to this endpoint different.
+pub(crate) fn pool_key(upstream: &Upstream, endpoint: &Endpoint) -> PoolKey {
+    PoolKey {
+        transport: upstream.transport.identity,
+        address: endpoint.address,
+    }
+}
+
+/// A new byte stream to the endpoint, TLS included, within the upstream's time for connecting.
+pub(crate) async fn connect(
+    worker: &Worker,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    deadline: &Deadline,
+) -> Result<Socket, Fault> {
+    deadline.set(Instant::now() + upstream.timeouts.connect);
+    let socket = deadline
+        .bound(open(upstream, endpoint))
+        .await
+        .unwrap_or(Err(Fault::ConnectTimeout))?;
+    endpoint.metrics.connection_opened(worker.id);
+    Ok(socket)
+}
+
+/// A place on an HTTP/2 connection to the endpoint, on one that is open (`true`) or on a new one.
+pub(crate) async fn stream_slot(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    deadline: &Deadline,
+) -> Result<(StreamSlot, bool), Fault> {
+    let shared = worker.pools.shared(pool_key(upstream, endpoint));
+    let limit = Instant::now() + upstream.timeouts.connect;
+    loop {
+        if let Some(slot) = shared.usable() {
+            return Ok((slot, true));
+        }
+        if let Some(_turn) = shared.turn() {
+            let socket = connect(worker, upstream, endpoint, deadline).await?;
+            deadline.set(limit);
+            let (send, closed) = deadline
+                .bound(speak_http2(socket))
+                .await
+                .unwrap_or(Err(Fault::ConnectTimeout))?;
+            return Ok((shared.add(send, closed, upstream.timeouts.idle), false));
+        }
+        // Somebody else connects: its success serves us too, its failure makes it our turn.
+        deadline.set(limit);
+        if deadline.bound(shared.outcome()).await.is_err() {
+            return Err(Fault::ConnectTimeout);
+        }
+    }
+}
+
+async fn open(upstream: &Upstream, endpoint: &Endpoint) -> Result<Socket, Fault> {
+    let tcp = TcpStream::connect(endpoint.address)
+        .await
+        .map_err(|_| Fault::ConnectFailed)?;
+    // A socket that cannot be told so still works.
+    let _ = tcp.set_nodelay(true);
+    let Some(tls) = &upstream.transport.tls else {
+        return Ok(Socket::Plain(tcp));
+    };
+    let name = server_name(tls.name.as_ref(), host_of(&endpoint.name)).ok_or(Fault::UpstreamTls)?;
+    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    match connector.connect(name, tcp).await {
+        Ok(stream) => Ok(Socket::Connected(Box::new(stream))),
+        Err(error) => {
+            tracing::debug!(
+                upstream = %upstream.name,
+                endpoint = %endpoint.address,
+                %error,
+                "TLS with the endpoint failed"
+            );
+            Err(Fault::UpstreamTls)
+        }
+    }
+}
+
+/// The host of `host:port`, an IPv6 address without its brackets.
+fn host_of(name: &str) -> &str {
+    let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
+    host.trim_matches(['[', ']'])
+}
+
+/// Starts HTTP/2 and the task that drives the connection; the cell tells when it has ended.
+async fn speak_http2(socket: Socket) -> Result<(SendRequest<Bytes>, Rc<Cell<bool>>), Fault> {
+    if let Socket::Connected(tls) = &socket
+        && tls.get_ref().1.alpn_protocol() != Some(b"h2")
+    {
+        return Err(Fault::UpstreamTls);
+    }
+    let (send, connection) = ::h2::client::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(HEADER_LIST)
+        .enable_push(false)
+        .handshake::<_, Bytes>(socket)
+        .await
+        .map_err(|_| Fault::ConnectFailed)?;
+    let closed = Rc::new(Cell::new(false));
+    let mark = Rc::clone(&closed);
+    tokio::task::spawn_local(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "HTTP/2 connection to an endpoint ended");
+        }
+        mark.set(true);
+    });
+    Ok((send, closed))
+}

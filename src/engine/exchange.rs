@@ -1,0 +1,296 @@
+//! One exchange, from a head that was read to its last byte. The same for every protocol on both sides.
+
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+use super::{
+    body::{Flow, Present, Sink, Source, Waits},
+    deadline::Deadline,
+    record::Recorded,
+    transfer::Transfer,
+    upstream::{Remote, UpstreamSide},
+    worker::Worker,
+};
+use crate::{
+    balance::Lease,
+    filters::Reply,
+    gateway::{Exchange, Fault, Progress, Retry, Verdict, head_of, reply_of},
+    http::{BodyLength, Method, RequestHead, ResponseHead},
+};
+
+/// 1xx responses that one exchange may see; more is a flood.
+const MOST_INTERIM: u32 = 32;
+
+/// The client's side of one exchange.
+pub(crate) trait Client: Source + Sink {
+    /// Sends a 1xx response.
+    fn interim(&mut self, request: &RequestHead, head: &ResponseHead);
+    /// Hands over the head of the response. A body of that length follows it.
+    fn respond(
+        &mut self,
+        request: &RequestHead,
+        head: &ResponseHead,
+        length: BodyLength,
+        upgrade: Option<&[u8]>,
+    ) -> Result<(), Fault>;
+    /// Whether the head of a final response has been handed over.
+    fn has_responded(&self) -> bool;
+    /// Ready when the client has gone away. Asked while nothing is read from it.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Ends the exchange so that the client cannot take what it got for all.
+    fn abort(&mut self);
+    /// Turns both bodies into bytes until either side ends.
+    fn tunnel(&mut self);
+}
+
+/// The heads of one exchange, recycled by the worker.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+}
+
+/// What carries one exchange.
+pub(crate) struct Carrier<'a, C> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) client: &'a mut C,
+    pub(crate) deadline: &'a Deadline,
+    pub(crate) scratch: &'a mut Scratch,
+    pub(crate) exchange: &'a mut Exchange,
+}
+
+impl<'a, C: Client> Carrier<'a, C> {
+    pub(crate) fn new(
+        worker: &'a Rc<Worker>,
+        client: &'a mut C,
+        deadline: &'a Deadline,
+        recorded: &'a mut Recorded<'_>,
+    ) -> Self {
+        Self {
+            worker,
+            client,
+            deadline,
+            scratch: &mut *recorded.scratch,
+            exchange: &mut recorded.exchange,
+        }
+    }
+
+    /// Carries an exchange, whose request has a body of that length, to its end. The record is the caller's to write: it has the exchange also when this future
+    /// is dropped or panics.
+    pub(crate) async fn run(&mut self, length: BodyLength) {
+        let worker = self.worker;
+        let verdict = self
+            .exchange
+            .decide(&mut self.scratch.request, length, &mut || worker.random());
+        match verdict {
+            Verdict::Answer(answer) => self.answer(&answer).await,
+            Verdict::Forward => {
+                if let Err(fault) = self.forward().await {
+                    self.give_up(fault).await;
+                }
+            }
+        }
+    }
+
+    /// Tells the client of a fault, or breaks off when part of a response is out already.
+    pub(crate) async fn give_up(&mut self, fault: Fault) {
+        self.exchange.failed(fault);
+        let unheard = matches!(fault, Fault::ClientGone | Fault::ClientStalled);
+        if unheard || self.client.has_responded() {
+            self.client.abort();
+            return;
+        }
+        self.answer(&reply_of(fault)).await;
+    }
+
+    /// Sends an answer of the gateway's own.
+    async fn answer(&mut self, answer: &Reply) {
+        let Scratch { request, response } = &mut *self.scratch;
+        head_of(answer, &self.worker.date(), response);
+        let worker = self.worker;
+        self.exchange
+            .answer(request, response, answer.reason, &mut || worker.random());
+        let length = BodyLength::Exact(answer.body.len() as u64);
+        if let Err(fault) = self.client.respond(request, response, length, None) {
+            self.exchange.failed(fault);
+            return;
+        }
+        let mut body = Present::new(if request.method == Method::Head {
+            Bytes::new()
+        } else {
+            answer.body.clone()
+        });
+        self.deadline
+            .set(Instant::now() + self.exchange.connection().listener.deadlines.body);
+        let (mut flow, mut waits, mut sent) = (Flow::default(), Waits::Source, 0);
+        let (client, deadline) = (&mut *self.client, self.deadline);
+        let outcome = poll_fn(
+            |cx| match flow.poll(cx, &mut body, client, &mut sent, &mut waits) {
+                Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|(_, fault)| fault)),
+                Poll::Pending => deadline.poll_expired(cx).map(|_| Err(Fault::ClientStalled)),
+            },
+        )
+        .await;
+        self.exchange.moved(0, sent);
+        if let Err(fault) = outcome {
+            self.exchange.failed(fault);
+            self.client.abort();
+        }
+    }
+
+    /// Tries endpoints until one answers or no further try makes sense.
+    async fn forward(&mut self) -> Result<(), Fault> {
+        loop {
+            let lease = self
+                .exchange
+                .select(self.worker.now_ms(), self.worker.random())?;
+            let Err((fault, progress)) = self.attempt(&lease).await else {
+                lease.succeeded();
+                return Ok(());
+            };
+            match self.exchange.attempt_failed(
+                &self.scratch.request,
+                &lease,
+                fault,
+                progress,
+                (self.worker.id, self.worker.now_ms()),
+            ) {
+                Retry::Again => {}
+                Retry::GiveUp => return Err(fault),
+            }
+        }
+    }
+
+    async fn attempt(&mut self, lease: &Lease) -> Result<(), (Fault, Progress)> {
+        let untouched = Progress::default();
+        let upstream = self
+            .exchange
+            .upstream()
+            .ok_or((Fault::Internal, untouched))?;
+        let side = UpstreamSide {
+            worker: self.worker,
+            upstream: &upstream,
+            endpoint: lease.endpoint(),
+        };
+        if side.speaks_http2() {
+            let mut remote = side
+                .open_h2(self.deadline)
+                .await
+                .map_err(|fault| (fault, untouched))?;
+            self.exchange_with(&mut remote).await
+        } else {
+            let mut remote = side
+                .open_h1(self.exchange.wants_fresh(), self.deadline)
+                .await
+                .map_err(|fault| (fault, untouched))?;
+            self.exchange_with(&mut remote).await?;
+            remote.recycle();
+            Ok(())
+        }
+    }
+
+    /// The exchange itself, once there is somebody to have it with.
+    async fn exchange_with<R: Remote>(&mut self, remote: &mut R) -> Result<(), (Fault, Progress)> {
+        self.exchange.connected(remote.connect_time());
+        let mut transfer = Transfer::new(self.exchange);
+        let length = self.exchange.request_length();
+        let sent = remote.request(&self.scratch.request, length, self.exchange);
+        let head = match sent {
+            Ok(()) => self.response_head(remote, &mut transfer).await,
+            Err(fault) => Err(fault),
+        };
+        let length = head.map_err(|fault| {
+            let progress = Progress {
+                reused: remote.connect_time().is_none(),
+                body_taken: transfer.received > 0,
+                head_sent: remote.is_touched(),
+                heard: remote.has_heard(),
+            };
+            self.exchange.moved(transfer.received, 0);
+            (fault, progress)
+        })?;
+        let outcome = self.response_body(remote, &mut transfer, length).await;
+        self.exchange.moved(transfer.received, transfer.sent);
+        if let Err(fault) = outcome {
+            // Part of the response may be out: no other endpoint can continue it.
+            self.exchange.failed(fault);
+            self.client.abort();
+        }
+        Ok(())
+    }
+
+    /// Sends the request and waits for the head of the final response; passes 1xx on.
+    async fn response_head<R: Remote>(
+        &mut self,
+        remote: &mut R,
+        transfer: &mut Transfer,
+    ) -> Result<BodyLength, Fault> {
+        let mut interim = 0;
+        loop {
+            let Scratch { request, response } = &mut *self.scratch;
+            let (client, deadline) = (&mut *self.client, self.deadline);
+            let length = poll_fn(|cx| {
+                transfer.poll_head(cx, client, remote, deadline, &request.method, response)
+            })
+            .await?;
+            match response.status {
+                101 => {
+                    self.exchange.first_byte();
+                    return Ok(BodyLength::UntilClose);
+                }
+                100..=199 => {
+                    interim += 1;
+                    if interim > MOST_INTERIM {
+                        return Err(Fault::UpstreamProtocol);
+                    }
+                    self.exchange.interim(response)?;
+                    client.interim(request, response);
+                }
+                _ => {
+                    self.exchange.first_byte();
+                    return Ok(length);
+                }
+            }
+        }
+    }
+
+    /// Passes the final response on, whatever is left of the request beside it.
+    async fn response_body<R: Remote>(
+        &mut self,
+        remote: &mut R,
+        transfer: &mut Transfer,
+        length: BodyLength,
+    ) -> Result<(), Fault> {
+        let Scratch { request, response } = &mut *self.scratch;
+        let upgraded = response.status == 101;
+        if upgraded && self.exchange.upgrade().is_none() {
+            return Err(Fault::UpstreamProtocol);
+        }
+        let worker = self.worker;
+        self.exchange
+            .respond(request, response, &mut || worker.random())?;
+        self.client
+            .respond(request, response, length, self.exchange.upgrade())?;
+        if upgraded {
+            self.client.tunnel();
+            remote.tunnel();
+            transfer.tunnel();
+        }
+        let gateway = self.worker.metrics.gateway();
+        if upgraded {
+            gateway.tunnel_opened(self.worker.id);
+        }
+        let (client, deadline) = (&mut *self.client, self.deadline);
+        let outcome = poll_fn(|cx| transfer.poll_rest(cx, client, remote, deadline)).await;
+        if upgraded {
+            gateway.tunnel_closed(self.worker.id);
+        }
+        outcome
+    }
+}

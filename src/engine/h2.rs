@@ -1,0 +1,206 @@
+//! One HTTP/2 stream, whichever end of it we are: the body that comes in, the body that goes out.
+
+use std::task::{Context, Poll, ready};
+
+use ::h2::{Reason, RecvStream, SendStream};
+use bytes::{Buf, Bytes};
+
+use super::{
+    body::{Fill, Sink, Source},
+    h1::End,
+};
+use crate::{
+    gateway::Fault,
+    http::{
+        Fields, HeadError,
+        h2::{trailers_from_h2, trailers_to_h2},
+    },
+};
+
+/// The most that is handed to a stream at once.
+const PIECE: usize = 64 * 1024;
+
+/// One stream.
+#[derive(Debug)]
+pub(crate) struct H2 {
+    /// `None` once the body that comes in is complete.
+    incoming: Option<RecvStream>,
+    /// `None` until our head is sent, and once our body is complete.
+    outgoing: Option<SendStream<Bytes>>,
+    piece: Bytes,
+    trailers: Option<Fields>,
+    end: End,
+}
+
+impl H2 {
+    pub(crate) fn new(end: End) -> Self {
+        Self {
+            incoming: None,
+            outgoing: None,
+            piece: Bytes::new(),
+            trailers: None,
+            end,
+        }
+    }
+
+    /// The body that comes in now.
+    pub(crate) fn expect_body(&mut self, body: RecvStream) {
+        self.incoming = (!body.is_end_stream()).then_some(body);
+    }
+
+    /// The body that goes out now.
+    pub(crate) fn promise_body(&mut self, body: SendStream<Bytes>) {
+        self.outgoing = Some(body);
+    }
+
+    /// Whether the body that comes in has been read to its end.
+    pub(crate) fn is_read(&self) -> bool {
+        self.incoming.is_none() && self.piece.is_empty()
+    }
+
+    /// Whether a body is going out.
+    pub(crate) const fn is_sending(&self) -> bool {
+        self.outgoing.is_some()
+    }
+
+    /// Ends the stream so that the other end cannot take what it got for all.
+    pub(crate) fn reset(&mut self, reason: Reason) {
+        if let Some(mut outgoing) = self.outgoing.take() {
+            outgoing.send_reset(reason);
+        }
+    }
+
+    /// Whether the other end has given the stream up.
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.outgoing {
+            Some(outgoing) => outgoing.poll_reset(cx).map(drop),
+            None => Poll::Pending,
+        }
+    }
+
+    /// What an error on this stream means for the exchange.
+    pub(crate) fn fault(&self, error: &::h2::Error) -> Fault {
+        stream_fault(self.end, error)
+    }
+
+    fn release(&mut self, bytes: usize) {
+        if let Some(incoming) = &mut self.incoming {
+            // Refused only for more than was received, which cannot be.
+            let _ = incoming.flow_control().release_capacity(bytes);
+        }
+    }
+}
+
+/// What an error on a stream means for the exchange.
+pub(crate) fn stream_fault(end: End, error: &::h2::Error) -> Fault {
+    match end {
+        End::Client if error.reason() == Some(Reason::PROTOCOL_ERROR) && !error.is_remote() => {
+            Fault::Request(HeadError::BadContentLength)
+        }
+        End::Client => Fault::ClientGone,
+        End::Endpoint if error.reason() == Some(Reason::REFUSED_STREAM) => Fault::UpstreamRefused,
+        End::Endpoint => Fault::UpstreamClosed,
+    }
+}
+
+impl Source for H2 {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Fault>> {
+        loop {
+            if !self.piece.is_empty() {
+                return Poll::Ready(Ok(Fill::Data));
+            }
+            let Some(incoming) = &mut self.incoming else {
+                return Poll::Ready(Ok(Fill::End));
+            };
+            match ready!(incoming.poll_data(cx)) {
+                Some(Ok(piece)) => self.piece = piece,
+                Some(Err(error)) => return Poll::Ready(Err(self.fault(&error))),
+                None => match ready!(incoming.poll_trailers(cx)) {
+                    Ok(trailers) => {
+                        self.trailers = trailers.as_ref().map(trailers_from_h2);
+                        self.incoming = None;
+                    }
+                    Err(error) => return Poll::Ready(Err(self.fault(&error))),
+                },
+            }
+        }
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.piece
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.piece.len());
+        self.piece.advance(bytes);
+        self.release(bytes);
+    }
+
+    fn take(&mut self, most: usize) -> Bytes {
+        let taken = self.piece.split_to(most.min(self.piece.len()));
+        self.release(taken.len());
+        taken
+    }
+
+    fn ends_after(&self, bytes: usize) -> bool {
+        self.piece.len() == bytes && self.incoming.as_ref().is_none_or(RecvStream::is_end_stream)
+    }
+
+    fn trailers(&mut self) -> Option<Fields> {
+        self.trailers.take()
+    }
+}
+
+impl Sink for H2 {
+    fn poll_accept<S: Source>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+    ) -> Poll<Result<(), Fault>> {
+        let (end, Some(outgoing)) = (self.end, &mut self.outgoing) else {
+            return Poll::Ready(Err(gone(self.end)));
+        };
+        let wanted = source.chunk().len().min(PIECE);
+        outgoing.reserve_capacity(wanted);
+        while outgoing.capacity() == 0 {
+            match ready!(outgoing.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(stream_fault(end, &error))),
+                None => return Poll::Ready(Err(gone(end))),
+            }
+        }
+        let granted = outgoing.capacity().min(wanted);
+        let last = source.ends_after(granted);
+        let piece = source.take(granted);
+        if let Err(error) = outgoing.send_data(piece, last) {
+            return Poll::Ready(Err(stream_fault(end, &error)));
+        }
+        if last {
+            self.outgoing = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Fault> {
+        let Some(mut outgoing) = self.outgoing.take() else {
+            return Ok(());
+        };
+        let sent = match trailers {
+            Some(trailers) => outgoing.send_trailers(trailers_to_h2(trailers)),
+            None => outgoing.send_data(Bytes::new(), true),
+        };
+        sent.map_err(|error| stream_fault(self.end, &error))
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        // The connection's own task writes.
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn gone(end: End) -> Fault {
+    match end {
+        End::Client => Fault::ClientGone,
+        End::Endpoint => Fault::UpstreamClosed,
+    }
+}

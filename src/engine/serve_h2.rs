@@ -1,0 +1,180 @@
+//! A client's HTTP/2 connection: its streams are exchanges of their own, side by side.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    rc::Rc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use ::h2::{
+    RecvStream,
+    server::{Builder, SendResponse},
+};
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    client_h2::ClientH2, deadline::Deadline, exchange::Carrier, prefixed::Prefixed,
+    record::Recorded, socket::Socket, unwind::unwinding, worker::Worker,
+};
+use crate::{
+    gateway::{Connection, Fault},
+    http::{BodyLength, h2::request_from_h2, request_body},
+};
+
+/// Windows for what clients send: enough for a fast upload, bounded for a hostile one.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What one stream may hold for a client that reads slowly.
+const SEND_BUFFER: usize = 256 * 1024;
+/// Streams that were reset, by either side, and are still remembered.
+const RESET_STREAMS: usize = 64;
+/// Streams that the client's errors made us reset, after which the connection is closed.
+const ERROR_RESETS: usize = 256;
+/// How long a connection that was told to go away may take over it.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// What a connection and its streams share.
+struct Shared {
+    connection: Rc<Connection>,
+    streams: Cell<usize>,
+    deadline: Deadline,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    socket: Socket,
+    ahead: BytesMut,
+) {
+    let shared = Rc::new(Shared {
+        deadline: worker.deadlines.register(),
+        connection,
+        streams: Cell::new(0),
+    });
+    let listener = Rc::clone(&shared.connection);
+    let listener = &listener.listener;
+    shared
+        .deadline
+        .set(Instant::now() + listener.deadlines.head);
+    let handshake = Builder::new()
+        .max_concurrent_streams(listener.limits.streams)
+        .max_header_list_size(u32::try_from(listener.limits.head.bytes).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_reset_streams(RESET_STREAMS)
+        .max_pending_accept_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(Some(ERROR_RESETS))
+        .handshake::<_, Bytes>(Prefixed::new(socket, ahead));
+    let Ok(Ok(mut io)) = shared.deadline.bound(handshake).await else {
+        return;
+    };
+    shared
+        .deadline
+        .set(Instant::now() + listener.deadlines.idle);
+    let mut served: u64 = 0;
+    let mut leaving = false;
+    loop {
+        let next = poll_fn(|cx| {
+            if let Poll::Ready(next) = io.poll_accept(cx) {
+                return Poll::Ready(Next::Stream(next));
+            }
+            if worker.is_draining() && !leaving {
+                return Poll::Ready(Next::Leave);
+            }
+            if shared.deadline.poll_expired(cx).is_ready() {
+                return Poll::Ready(Next::Idle);
+            }
+            Poll::Pending
+        })
+        .await;
+        match next {
+            Next::Stream(Some(Ok((request, respond)))) => {
+                served += 1;
+                shared.streams.set(shared.streams.get() + 1);
+                shared.deadline.clear();
+                let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
+                tokio::task::spawn_local(serve_stream(worker, shared, request, respond));
+                if served >= listener.limits.requests && !leaving {
+                    leaving = true;
+                    io.graceful_shutdown();
+                }
+            }
+            Next::Stream(Some(Err(error))) => {
+                tracing::debug!(%error, client = %shared.connection.client, "HTTP/2 connection failed");
+                return;
+            }
+            Next::Stream(None) => return,
+            Next::Idle if shared.streams.get() > 0 => shared.deadline.clear(),
+            Next::Idle if leaving => return,
+            Next::Idle | Next::Leave => {
+                leaving = true;
+                io.graceful_shutdown();
+                if shared.streams.get() == 0 {
+                    shared.deadline.set(Instant::now() + GOODBYE);
+                }
+            }
+        }
+    }
+}
+
+enum Next {
+    Stream(Option<Result<(::http::Request<RecvStream>, SendResponse<Bytes>), ::h2::Error>>),
+    Idle,
+    Leave,
+}
+
+async fn serve_stream(
+    worker: Rc<Worker>,
+    shared: Rc<Shared>,
+    request: ::http::Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let _open = StreamOpen(&shared);
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let complete = body.is_end_stream();
+    let limits = &shared.connection.listener.limits.head;
+    let mut scratch = worker.scratch();
+    scratch.request.clear();
+    let length = request_from_h2(&parts, &mut scratch.request, limits).and_then(|()| {
+        if complete {
+            Ok(BodyLength::Empty)
+        } else {
+            request_body(&scratch.request)
+        }
+    });
+    let deadline = worker.deadlines.register();
+    let mut client = ClientH2::new(body, respond);
+    let mut recorded = Recorded::begin(&worker, &shared.connection, &mut scratch, started);
+    let mut carrier = Carrier::new(&worker, &mut client, &deadline, &mut recorded);
+    let outcome = match length {
+        Ok(length) => unwinding(carrier.run(length)).await,
+        Err(error) => unwinding(carrier.give_up(Fault::Request(error))).await,
+    };
+    if outcome.is_err() {
+        worker.metrics.gateway().panicked(worker.id);
+        let mut carrier = Carrier::new(&worker, &mut client, &deadline, &mut recorded);
+        carrier.give_up(Fault::Internal).await;
+    }
+    client.leave_body();
+    drop(recorded);
+    worker.reuse(scratch);
+}
+
+/// Counts a stream as open until it is dropped; the last one starts the connection's idle time.
+struct StreamOpen<'a>(&'a Shared);
+
+impl Drop for StreamOpen<'_> {
+    fn drop(&mut self) {
+        let left = self.0.streams.get().saturating_sub(1);
+        self.0.streams.set(left);
+        if left == 0 {
+            let idle = self.0.connection.listener.deadlines.idle;
+            self.0.deadline.set(Instant::now() + idle);
+        }
+    }
+}

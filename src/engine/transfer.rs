@@ -1,0 +1,211 @@
+//! Both directions of an exchange at once, and the deadline that whoever is being waited for has to meet.
+
+use std::{
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use super::{
+    body::{Flow, Waits},
+    deadline::Deadline,
+    exchange::Client,
+    upstream::Remote,
+};
+use crate::{
+    gateway::{Exchange, Fault},
+    http::{BodyLength, Method, ResponseHead},
+};
+
+/// The state of both directions.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    /// Bytes of the request's body that went on to the endpoint.
+    pub(crate) received: u64,
+    /// Bytes of the response's body that went on to the client.
+    pub(crate) sent: u64,
+    request: Flow,
+    response: Flow,
+    /// The endpoint takes no more of the request; what it answers still counts.
+    broken: bool,
+    tunnel: bool,
+    /// For whom the deadline was set, and how far the exchange was then.
+    armed: Option<(Stage, u64)>,
+    limits: Limits,
+}
+
+/// For whom an exchange waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    ClientSends,
+    ClientReads,
+    EndpointReads,
+    EndpointAnswers,
+    Tunnel,
+    /// One side of a tunnel has said goodbye.
+    TunnelCloses,
+}
+
+#[derive(Debug)]
+struct Limits {
+    client: Duration,
+    endpoint: Duration,
+    tunnel: Duration,
+    whole: Option<Instant>,
+}
+
+impl Transfer {
+    pub(crate) fn new(exchange: &Exchange) -> Self {
+        let (endpoint, tunnel) = exchange.upstream_limits();
+        Self {
+            received: 0,
+            sent: 0,
+            request: Flow::default(),
+            response: Flow::default(),
+            broken: false,
+            tunnel: false,
+            armed: None,
+            limits: Limits {
+                client: exchange.connection().listener.deadlines.body,
+                endpoint,
+                tunnel,
+                whole: exchange.ends_at(),
+            },
+        }
+    }
+
+    /// Whether the whole request went out.
+    pub(crate) fn is_request_done(&self) -> bool {
+        self.request == Flow::Done
+    }
+
+    /// Both sides become plain byte streams.
+    pub(crate) fn tunnel(&mut self) {
+        self.tunnel = true;
+        self.request = Flow::default();
+        self.response = Flow::default();
+        self.broken = false;
+        // The route's time is for requests; a tunnel has its idle limit.
+        self.limits.whole = None;
+    }
+
+    /// Moves the request along until a response head is there.
+    pub(crate) fn poll_head<C: Client, R: Remote>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        remote: &mut R,
+        deadline: &Deadline,
+        method: &Method,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<BodyLength, Fault>> {
+        let mut waits = Waits::Sink;
+        self.push_request(cx, client, remote, &mut waits)?;
+        if let Poll::Ready(outcome) = remote.poll_head(cx, method, head) {
+            return Poll::Ready(outcome);
+        }
+        let stage = match (self.request, waits) {
+            _ if self.broken => Stage::EndpointAnswers,
+            (Flow::Done, _) => Stage::EndpointAnswers,
+            (_, Waits::Source) => Stage::ClientSends,
+            (_, Waits::Sink) => Stage::EndpointReads,
+        };
+        self.poll_deadline(cx, deadline, stage).map(Err)
+    }
+
+    /// Moves both directions until the response is complete.
+    pub(crate) fn poll_rest<C: Client, R: Remote>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        remote: &mut R,
+        deadline: &Deadline,
+    ) -> Poll<Result<(), Fault>> {
+        let mut waits = Waits::Sink;
+        self.push_request(cx, client, remote, &mut waits)?;
+        let done = match self
+            .response
+            .poll(cx, remote, client, &mut self.sent, &mut waits)
+        {
+            Poll::Ready(Ok(())) => !self.tunnel || self.request == Flow::Done || self.broken,
+            Poll::Ready(Err((_, fault))) => return Poll::Ready(Err(fault)),
+            Poll::Pending => false,
+        };
+        if done {
+            return Poll::Ready(Ok(()));
+        }
+        let stage = match waits {
+            _ if self.tunnel && self.response == self.request => Stage::Tunnel,
+            _ if self.tunnel => Stage::TunnelCloses,
+            Waits::Source => Stage::EndpointAnswers,
+            Waits::Sink => Stage::ClientReads,
+        };
+        match self.poll_deadline(cx, deadline, stage) {
+            // A tunnel in which nothing moves has come to its end; nobody failed.
+            Poll::Ready(_) if self.tunnel => Poll::Ready(Ok(())),
+            outcome => outcome.map(Err),
+        }
+    }
+
+    fn push_request<C: Client, R: Remote>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        remote: &mut R,
+        waits: &mut Waits,
+    ) -> Result<(), Fault> {
+        if self.broken || self.request == Flow::Done {
+            let tunnelled = self.tunnel;
+            if !tunnelled && client.poll_gone(cx).is_ready() {
+                return Err(Fault::ClientGone);
+            }
+            return Ok(());
+        }
+        match self
+            .request
+            .poll(cx, client, remote, &mut self.received, waits)
+        {
+            Poll::Ready(Err((Waits::Source, fault))) => return Err(fault),
+            Poll::Ready(Err((Waits::Sink, _))) => self.broken = true,
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    /// Arms the deadline when the stage has changed or something has moved since, and tells whose fault it is when it
+    /// has passed.
+    fn poll_deadline(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: &Deadline,
+        stage: Stage,
+    ) -> Poll<Fault> {
+        let now_armed = Some((stage, self.received.wrapping_add(self.sent)));
+        if self.armed != now_armed {
+            self.armed = now_armed;
+            let limit = match stage {
+                Stage::ClientSends | Stage::ClientReads | Stage::TunnelCloses => self.limits.client,
+                Stage::EndpointReads | Stage::EndpointAnswers => self.limits.endpoint,
+                Stage::Tunnel => self.limits.tunnel,
+            };
+            let at = Instant::now() + limit;
+            deadline.set(self.limits.whole.map_or(at, |whole| whole.min(at)));
+        }
+        deadline.poll_expired(cx).map(|_| {
+            if self
+                .limits
+                .whole
+                .is_some_and(|whole| whole <= Instant::now())
+            {
+                return Fault::RouteTimeout;
+            }
+            match stage {
+                Stage::ClientSends => Fault::BodyTimeout,
+                Stage::ClientReads => Fault::ClientStalled,
+                Stage::EndpointReads
+                | Stage::EndpointAnswers
+                | Stage::Tunnel
+                | Stage::TunnelCloses => Fault::UpstreamTimeout,
+            }
+        })
+    }
+}

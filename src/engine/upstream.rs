@@ -1,0 +1,435 @@
+//! The endpoint's side of one exchange, over either protocol.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use ::h2::client::ResponseFuture;
+use bytes::{Buf, Bytes};
+
+use super::{
+    body::{Fill, Sink, Source},
+    connect::{connect, pool_key, stream_slot},
+    deadline::Deadline,
+    h1::{End, H1, SMALL},
+    h2::{H2, stream_fault},
+    pool::{PoolKey, StreamSlot},
+    worker::Worker,
+};
+use crate::{
+    balance::Endpoint,
+    gateway::{Exchange, Fault},
+    http::{
+        BodyLength, Fields, HeadLimits, Method, RequestHead, ResponseHead,
+        h1::{self, ConnectionHeader, Framing, HeadScan},
+        h2, keep_alive, response_body,
+    },
+    snapshot::{Protocol, Upstream},
+};
+
+/// What an endpoint's head may be.
+const HEAD_LIMITS: HeadLimits = HeadLimits {
+    bytes: 64 * 1024,
+    fields: 128,
+    target: 8 * 1024,
+};
+
+/// The endpoint's side of one exchange.
+pub(crate) trait Remote: Source + Sink {
+    /// How long connecting took; `None` on a connection that was open already.
+    fn connect_time(&self) -> Option<Duration>;
+    /// Hands over the head of the request. A body of that length follows it.
+    fn request(
+        &mut self,
+        head: &RequestHead,
+        length: BodyLength,
+        exchange: &Exchange,
+    ) -> Result<(), Fault>;
+    /// The next head that the endpoint sends, 1xx included, and the length of the body behind it.
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<BodyLength, Fault>>;
+    /// Whether the endpoint may have seen any of the request.
+    fn is_touched(&self) -> bool;
+    /// Whether anything came from the endpoint.
+    fn has_heard(&self) -> bool;
+    /// Turns both bodies into bytes until either side ends.
+    fn tunnel(&mut self);
+}
+
+/// An endpoint that was chosen, before there is a connection.
+pub(crate) struct UpstreamSide<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) endpoint: &'a Endpoint,
+}
+
+impl<'a> UpstreamSide<'a> {
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.upstream.transport.protocol == Protocol::Http2
+    }
+
+    /// A kept connection, unless a fresh one is wanted, or a new one.
+    pub(crate) async fn open_h1(
+        &self,
+        fresh: bool,
+        deadline: &Deadline,
+    ) -> Result<RemoteH1<'a>, Fault> {
+        let key = pool_key(self.upstream, self.endpoint);
+        let started = Instant::now();
+        let kept = if fresh {
+            None
+        } else {
+            self.worker.pools.take(key, started)
+        };
+        let (socket, connect_time) = match kept {
+            Some(socket) => {
+                self.endpoint.metrics.connection_reused(self.worker.id);
+                (socket, None)
+            }
+            None => {
+                let socket = connect(self.worker, self.upstream, self.endpoint, deadline).await?;
+                (socket, Some(started.elapsed()))
+            }
+        };
+        let mut connection = H1::new(socket, End::Endpoint, self.worker.buffers.inbound());
+        connection.outbound = self.worker.buffers.outbound();
+        Ok(RemoteH1 {
+            worker: self.worker,
+            upstream: self.upstream,
+            connection,
+            scan: HeadScan::new(),
+            key,
+            connect_time,
+            heard: false,
+            keep: false,
+        })
+    }
+
+    /// A stream's place on a connection that is open, or on a new one.
+    pub(crate) async fn open_h2(&self, deadline: &Deadline) -> Result<RemoteH2, Fault> {
+        let started = Instant::now();
+        let (slot, open) = stream_slot(self.worker, self.upstream, self.endpoint, deadline).await?;
+        if open {
+            self.endpoint.metrics.connection_reused(self.worker.id);
+        }
+        Ok(RemoteH2 {
+            stream: H2::new(End::Endpoint),
+            slot,
+            response: None,
+            connect_time: (!open).then(|| started.elapsed()),
+            heard: false,
+        })
+    }
+}
+
+/// An endpoint over HTTP/1.
+#[derive(Debug)]
+pub(crate) struct RemoteH1<'a> {
+    worker: &'a Rc<Worker>,
+    upstream: &'a Upstream,
+    connection: H1,
+    scan: HeadScan,
+    key: PoolKey,
+    connect_time: Option<Duration>,
+    heard: bool,
+    /// Whether the endpoint will take another request on this connection.
+    keep: bool,
+}
+
+impl RemoteH1<'_> {
+    /// Gives the connection back for the next request, if both messages are complete and nothing else has come.
+    pub(crate) fn recycle(mut self) {
+        let clean = self.keep
+            && self.connection.is_read()
+            && self.connection.is_written()
+            && self.connection.inbound.is_empty();
+        if clean && !self.worker.is_draining() {
+            let until = Instant::now() + self.upstream.timeouts.idle;
+            self.worker.buffers.recycle(&mut self.connection);
+            self.worker.pools.put(
+                self.key,
+                self.connection.socket,
+                until,
+                self.upstream.max_idle,
+            );
+        } else {
+            self.worker.buffers.recycle(&mut self.connection);
+        }
+    }
+}
+
+impl Remote for RemoteH1<'_> {
+    fn connect_time(&self) -> Option<Duration> {
+        self.connect_time
+    }
+
+    fn request(
+        &mut self,
+        head: &RequestHead,
+        length: BodyLength,
+        exchange: &Exchange,
+    ) -> Result<(), Fault> {
+        let (framing, body) = match length {
+            BodyLength::Empty => (Framing::None, length),
+            BodyLength::Exact(bytes) => (Framing::Length(bytes), length),
+            BodyLength::Chunked | BodyLength::UntilClose => (Framing::Chunked, BodyLength::Chunked),
+        };
+        let connection = exchange
+            .upgrade()
+            .map_or(ConnectionHeader::None, ConnectionHeader::Upgrade);
+        h1::write_request_head(head, framing, connection, &mut self.connection.outbound);
+        self.connection.promise_body(body);
+        Ok(())
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<BodyLength, Fault>> {
+        loop {
+            let inbound = &mut self.connection.inbound;
+            if !inbound.is_empty() {
+                self.heard = true;
+                match h1::parse_response(inbound, &mut self.scan, &HEAD_LIMITS, head) {
+                    Ok(None) => {}
+                    Ok(Some(used)) => {
+                        inbound.advance(used);
+                        break;
+                    }
+                    Err(error) => return Poll::Ready(Err(Fault::UpstreamMalformed(error))),
+                }
+            }
+            match ready!(self.connection.poll_read(cx, SMALL)) {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return Poll::Ready(Err(Fault::UpstreamClosed)),
+            }
+        }
+        let length = match response_body(method, head) {
+            Ok(length) => length,
+            Err(error) => return Poll::Ready(Err(Fault::UpstreamMalformed(error))),
+        };
+        if head.status >= 200 {
+            self.keep = keep_alive(head.version, &head.fields) && length != BodyLength::UntilClose;
+            self.connection.expect_body(length);
+        }
+        Poll::Ready(Ok(length))
+    }
+
+    fn is_touched(&self) -> bool {
+        self.connection.has_written()
+    }
+
+    fn has_heard(&self) -> bool {
+        self.heard
+    }
+
+    fn tunnel(&mut self) {
+        self.keep = false;
+        self.connection.tunnel();
+    }
+}
+
+impl Source for RemoteH1<'_> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Fault>> {
+        self.connection.poll_fill(cx)
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.connection.chunk()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.connection.consume(bytes);
+    }
+
+    fn take(&mut self, most: usize) -> Bytes {
+        self.connection.take(most)
+    }
+
+    fn ends_after(&self, bytes: usize) -> bool {
+        self.connection.ends_after(bytes)
+    }
+
+    fn trailers(&mut self) -> Option<Fields> {
+        self.connection.trailers()
+    }
+}
+
+impl Sink for RemoteH1<'_> {
+    fn poll_accept<S: Source>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+    ) -> Poll<Result<(), Fault>> {
+        self.connection.poll_accept(cx, source)
+    }
+
+    fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Fault> {
+        self.connection.finish(trailers)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.connection.poll_flush(cx)
+    }
+}
+
+/// An endpoint over HTTP/2.
+#[derive(Debug)]
+pub(crate) struct RemoteH2 {
+    stream: H2,
+    slot: StreamSlot,
+    response: Option<ResponseFuture>,
+    connect_time: Option<Duration>,
+    heard: bool,
+}
+
+impl RemoteH2 {
+    fn fault(&self, error: &::h2::Error) -> Fault {
+        if error.is_io() || error.is_go_away() {
+            self.slot.0.closed.set(true);
+        }
+        stream_fault(End::Endpoint, error)
+    }
+}
+
+impl Remote for RemoteH2 {
+    fn connect_time(&self) -> Option<Duration> {
+        self.connect_time
+    }
+
+    fn request(
+        &mut self,
+        head: &RequestHead,
+        length: BodyLength,
+        exchange: &Exchange,
+    ) -> Result<(), Fault> {
+        let request = h2::request_to_h2(head, exchange.scheme()).map_err(Fault::Request)?;
+        let bodiless = matches!(length, BodyLength::Empty | BodyLength::Exact(0));
+        let mut send = self.slot.0.send.clone();
+        match send.send_request(request, bodiless) {
+            Ok((response, body)) => {
+                self.response = Some(response);
+                if !bodiless {
+                    self.stream.promise_body(body);
+                }
+                Ok(())
+            }
+            Err(_) => {
+                // The connection takes no more streams: this one was never on the wire.
+                self.slot.0.closed.set(true);
+                Err(Fault::UpstreamRefused)
+            }
+        }
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<BodyLength, Fault>> {
+        let Some(response) = &mut self.response else {
+            return Poll::Ready(Err(Fault::Internal));
+        };
+        if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+            self.heard = true;
+            let (parts, ()) = interim.into_parts();
+            return Poll::Ready(
+                h2::response_from_h2(&parts, head)
+                    .map(|()| BodyLength::Empty)
+                    .map_err(Fault::UpstreamMalformed),
+            );
+        }
+        let answered = ready!(Pin::new(response).poll(cx));
+        match answered {
+            Ok(answer) => {
+                self.heard = true;
+                let (parts, body) = answer.into_parts();
+                if let Err(error) = h2::response_from_h2(&parts, head) {
+                    return Poll::Ready(Err(Fault::UpstreamMalformed(error)));
+                }
+                let complete = body.is_end_stream();
+                self.stream.expect_body(body);
+                let length = response_body(method, head).map(|length| match length {
+                    // A stream has an end of its own, so no length is needed to find it.
+                    BodyLength::UntilClose if complete => BodyLength::Exact(0),
+                    BodyLength::UntilClose => BodyLength::Chunked,
+                    known => known,
+                });
+                Poll::Ready(length.map_err(Fault::UpstreamMalformed))
+            }
+            Err(error) => Poll::Ready(Err(self.fault(&error))),
+        }
+    }
+
+    fn is_touched(&self) -> bool {
+        self.response.is_some()
+    }
+
+    fn has_heard(&self) -> bool {
+        self.heard
+    }
+
+    fn tunnel(&mut self) {}
+}
+
+impl Source for RemoteH2 {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Fault>> {
+        self.stream.poll_fill(cx)
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.stream.chunk()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.stream.consume(bytes);
+    }
+
+    fn take(&mut self, most: usize) -> Bytes {
+        self.stream.take(most)
+    }
+
+    fn ends_after(&self, bytes: usize) -> bool {
+        self.stream.ends_after(bytes)
+    }
+
+    fn trailers(&mut self) -> Option<Fields> {
+        self.stream.trailers()
+    }
+}
+
+impl Sink for RemoteH2 {
+    fn poll_accept<S: Source>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+    ) -> Poll<Result<(), Fault>> {
+        self.stream.poll_accept(cx, source)
+    }
+
+    fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Fault> {
+        self.stream.finish(trailers)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.stream.poll_flush(cx)
+    }
+}
+
+impl Drop for RemoteH2 {
+    fn drop(&mut self) {
+        // A body that nobody continues must not look complete to the endpoint.
+        self.stream.reset(::h2::Reason::CANCEL);
+    }
+}

@@ -1,0 +1,375 @@
+//! One exchange as the gateway sees it: what was asked, what was decided, what it came to.
+
+use std::{
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use smallvec::SmallVec;
+
+use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry};
+use crate::{
+    balance::{Endpoint, Lease},
+    filters::{CaptureView, Context, Original, TlsFacts},
+    http::{BodyLength, Known, RequestHead, ResponseHead, strip_hop_by_hop},
+    observe::{AccessRecord, Source, Timings, Touched},
+    routing::Captures,
+    snapshot::{Route, Snapshot, Upstream},
+};
+
+/// One exchange. It keeps the world it began in to its end.
+#[derive(Debug)]
+pub struct Exchange {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) connection: Rc<Connection>,
+    pub(super) route: Option<Arc<Route>>,
+    pub(super) upstream: Option<Arc<Upstream>>,
+    endpoint: Option<Arc<Endpoint>>,
+    pub(super) route_index: usize,
+    pub(super) captures: Captures,
+    pub(super) origin: Origin,
+    pub(super) request_id: String,
+    /// What filters have changed in the target.
+    original: Original,
+    /// Working memory of the filters.
+    workspace: Vec<u8>,
+    /// The length of the request's body.
+    pub(super) length: BodyLength,
+    /// The protocol that the client wants to switch to; empty if none.
+    pub(super) upgrade: SmallVec<[u8; 16]>,
+    started: Instant,
+    started_at: SystemTime,
+    head_time: Duration,
+    tried: SmallVec<[usize; 4]>,
+    wants_fresh: bool,
+    outcome: Outcome,
+}
+
+impl Exchange {
+    /// An exchange whose request head has just been read; reading began at `started`.
+    #[must_use]
+    pub fn begin(
+        snapshot: Arc<Snapshot>,
+        connection: Rc<Connection>,
+        started: Instant,
+        now: Instant,
+    ) -> Self {
+        let head_time = now.saturating_duration_since(started);
+        let wall = SystemTime::now();
+        Self {
+            origin: Origin {
+                client: connection.address(),
+                scheme: connection.scheme(),
+                trusted: false,
+            },
+            snapshot,
+            connection,
+            route: None,
+            upstream: None,
+            endpoint: None,
+            route_index: 0,
+            captures: Captures::default(),
+            request_id: String::new(),
+            original: Original::default(),
+            workspace: Vec::new(),
+            length: BodyLength::Empty,
+            upgrade: SmallVec::new(),
+            started,
+            started_at: wall.checked_sub(head_time).unwrap_or(wall),
+            head_time,
+            tried: SmallVec::new(),
+            wants_fresh: false,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Chooses the endpoint for the next attempt.
+    pub fn select(&mut self, now_ms: u64, random: u64) -> Result<Lease, Fault> {
+        let upstream = self.upstream.as_ref().ok_or(Fault::Internal)?;
+        let pool = upstream.pool.load();
+        let lease = pool
+            .pick(now_ms, random, &self.tried)
+            .or_else(|| {
+                // Every endpoint has had its try: only a kept connection that broke makes a second one worth while.
+                self.wants_fresh.then(|| pool.pick(now_ms, random, &[]))?
+            })
+            .ok_or(Fault::NoEndpoint)?;
+        self.outcome.attempts += 1;
+        self.endpoint = Some(Arc::clone(lease.endpoint()));
+        Ok(lease)
+    }
+
+    /// A connection for the attempt is there; `took` is `None` when it was there before.
+    pub fn connected(&mut self, took: Option<Duration>) {
+        self.outcome.connect = took;
+        self.outcome.asked_at = Some(Instant::now());
+    }
+
+    /// Whether another attempt follows a failed one, and remembers what it must not repeat.
+    pub fn attempt_failed(
+        &mut self,
+        head: &RequestHead,
+        lease: &Lease,
+        fault: Fault,
+        progress: Progress,
+        (worker, now_ms): (usize, u64),
+    ) -> Retry {
+        if let Some(asked) = self.outcome.asked_at.take() {
+            self.outcome.upstream += asked.elapsed();
+        }
+        let unreachable = matches!(
+            fault,
+            Fault::ConnectFailed | Fault::ConnectTimeout | Fault::UpstreamTls
+        );
+        if unreachable {
+            lease.connect_failed(now_ms);
+            let metrics = &lease.endpoint().metrics;
+            metrics.connect_failed(worker, fault.reason());
+        }
+        let next = retry::after(fault, progress, &head.method, self.outcome.attempts);
+        if next == Retry::Again {
+            if let Some(upstream) = &self.upstream {
+                upstream.metrics.retried(worker, fault.reason());
+            }
+            self.wants_fresh = progress.reused;
+            self.tried.push(lease.index());
+        }
+        next
+    }
+
+    /// The head of the final response has come from the endpoint.
+    pub fn first_byte(&mut self) {
+        if let Some(asked) = self.outcome.asked_at {
+            self.outcome.first_byte = Some(asked.elapsed());
+        }
+    }
+
+    /// Prepares the endpoint's final response for the client.
+    pub fn respond(
+        &mut self,
+        request: &RequestHead,
+        response: &mut ResponseHead,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Result<(), Fault> {
+        self.outcome.status = response.status;
+        self.outcome.source = Source::Upstream;
+        self.outcome.reason = "";
+        self.outcome.grpc_status = grpc_status(response);
+        strip_hop_by_hop(&mut response.fields).map_err(Fault::UpstreamMalformed)?;
+        self.filter_response(request, response, random);
+        Ok(())
+    }
+
+    /// Prepares an interim response for the client.
+    pub fn interim(&self, response: &mut ResponseHead) -> Result<(), Fault> {
+        strip_hop_by_hop(&mut response.fields).map_err(Fault::UpstreamMalformed)
+    }
+
+    /// Notes that the gateway gives this answer itself, and lets the route's filters see it.
+    pub fn answer(
+        &mut self,
+        request: &RequestHead,
+        response: &mut ResponseHead,
+        reason: &'static str,
+        random: &mut dyn FnMut() -> u64,
+    ) {
+        self.outcome.status = response.status;
+        self.outcome.source = Source::Gateway;
+        self.outcome.reason = reason;
+        self.filter_response(request, response, random);
+    }
+
+    /// Notes a fault.
+    pub fn failed(&mut self, fault: Fault) {
+        self.outcome.failed(fault);
+    }
+
+    /// Notes body bytes that moved.
+    pub fn moved(&mut self, received: u64, sent: u64) {
+        self.outcome.received = self.outcome.received.saturating_add(received);
+        self.outcome.sent = self.outcome.sent.saturating_add(sent);
+    }
+
+    /// Whether anything has been decided about the status yet.
+    #[must_use]
+    pub const fn has_outcome(&self) -> bool {
+        self.outcome.status != 0
+    }
+
+    /// The connection that the request came over.
+    #[must_use]
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// The upstream that was decided on.
+    #[must_use]
+    pub fn upstream(&self) -> Option<Arc<Upstream>> {
+        self.upstream.as_ref().map(Arc::clone)
+    }
+
+    /// How long the endpoint may stay silent, and how long a tunnel may.
+    #[must_use]
+    pub fn upstream_limits(&self) -> (Duration, Duration) {
+        self.upstream
+            .as_ref()
+            .map_or((Duration::ZERO, Duration::ZERO), |upstream| {
+                (upstream.timeouts.response, upstream.timeouts.tunnel_idle)
+            })
+    }
+
+    /// When the route's time for the whole exchange is over.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Instant> {
+        let timeout = self.route.as_ref()?.timeout?;
+        self.started.checked_add(timeout)
+    }
+
+    /// The length of the request's body.
+    #[must_use]
+    pub const fn request_length(&self) -> BodyLength {
+        self.length
+    }
+
+    /// The scheme that the client used.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        self.origin.scheme
+    }
+
+    /// Whether the next attempt must not use a kept connection.
+    #[must_use]
+    pub const fn wants_fresh(&self) -> bool {
+        self.wants_fresh
+    }
+
+    /// The protocol that the client wants to switch to.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<&[u8]> {
+        (!self.upgrade.is_empty()).then_some(self.upgrade.as_slice())
+    }
+
+    /// The world of this exchange.
+    #[must_use]
+    pub const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Calls `write` with the one record of this exchange and the figures it belongs to.
+    pub fn record(
+        &mut self,
+        head: &RequestHead,
+        write: impl FnOnce(&AccessRecord<'_>, Touched<'_>),
+    ) {
+        if let Some(asked) = self.outcome.asked_at.take() {
+            self.outcome.upstream += asked.elapsed();
+        }
+        let outcome = &self.outcome;
+        let total = self.started.elapsed();
+        let client = SocketAddr::new(self.origin.client, self.connection.client.port());
+        let text = |known| head.fields.first(known).unwrap_or_default();
+        let record = AccessRecord {
+            start: self.started_at,
+            listener: &self.connection.listener.name,
+            client,
+            peer: (client != self.connection.peer).then_some(self.connection.peer),
+            protocol: head.version.as_str(),
+            method: head.method.as_str().as_bytes(),
+            method_label: head.method.label(),
+            host: self.original.host(head).as_bytes(),
+            path: self.original.path(head).as_bytes(),
+            query: self.original.query(head).map(str::as_bytes),
+            status: outcome.status,
+            reason: outcome.reason,
+            source: outcome.source,
+            route: self.route.as_ref().map_or("", |route| &route.name),
+            upstream: self.upstream.as_ref().map_or("", |upstream| &upstream.name),
+            endpoint: self.endpoint.as_ref().map_or("", |endpoint| &endpoint.name),
+            attempts: outcome.attempts,
+            timings: Timings {
+                total,
+                head: self.head_time,
+                upstream_connect: outcome.connect,
+                upstream_first_byte: outcome.first_byte,
+                upstream: outcome.upstream,
+                overhead: total
+                    .saturating_sub(outcome.upstream)
+                    .saturating_sub(outcome.connect.unwrap_or_default())
+                    .saturating_sub(self.head_time),
+            },
+            bytes_received: outcome.received,
+            bytes_sent: outcome.sent,
+            request_id: self.request_id.as_bytes(),
+            user_agent: text(Known::UserAgent),
+            referer: text(Known::Referer),
+            tls: self.connection.tls_facts(),
+            grpc_status: outcome.grpc_status,
+            generation: self.snapshot.generation,
+        };
+        let touched = Touched {
+            listener: &self.connection.listener.metrics,
+            route: self.route.as_ref().map(|route| &*route.metrics),
+            upstream: self.upstream.as_ref().map(|upstream| &*upstream.metrics),
+        };
+        write(&record, touched);
+    }
+
+    fn filter_response(
+        &mut self,
+        request: &RequestHead,
+        response: &mut ResponseHead,
+        random: &mut dyn FnMut() -> u64,
+    ) {
+        if let Some(route) = self.route.as_ref().map(Arc::clone) {
+            let mut cx = self.context(&route, random);
+            route.filters.on_response(request, response, &mut cx);
+        }
+    }
+
+    /// The exchange as its filters see it.
+    pub(super) fn context<'a>(
+        &'a mut self,
+        route: &'a Route,
+        random: &'a mut dyn FnMut() -> u64,
+    ) -> Context<'a> {
+        let connection = &self.connection;
+        Context {
+            client: SocketAddr::new(self.origin.client, connection.client.port()),
+            peer_is_trusted: self.origin.trusted,
+            scheme: self.origin.scheme,
+            listener: &connection.listener.name,
+            route: &route.name,
+            upstream: self.upstream.as_ref().map_or("", |upstream| &upstream.name),
+            tls: connection.tls.as_ref().map(|session| TlsFacts {
+                version: session.version,
+                sni: some(&session.sni),
+                client_certificate_subject: some(&session.client_subject),
+            }),
+            captures: CaptureView {
+                names: self.snapshot.router.capture_names(self.route_index),
+                ranges: self.captures.ranges(),
+                tail: self.captures.tail(),
+            },
+            original: &mut self.original,
+            request_id: &mut self.request_id,
+            now_ms: self
+                .started_at
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
+            random,
+            scratch: &mut self.workspace,
+        }
+    }
+}
+
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// The `grpc-status` that stands in the head (of a trailers-only answer).
+fn grpc_status(response: &ResponseHead) -> Option<u32> {
+    let value = response.fields.first(Known::GrpcStatus)?;
+    std::str::from_utf8(value).ok()?.parse().ok()
+}

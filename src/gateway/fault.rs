@@ -1,0 +1,137 @@
+//! What can go wrong with one exchange: each fault knows its status, its word, whose it is and whether another try is safe.
+
+use crate::http::HeadError;
+
+/// Why an exchange did not end as the client wished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client's message is outside the grammar or the limits.
+    Request(HeadError),
+    /// CONNECT or TRACE, which no route takes.
+    MethodNotAllowed,
+    /// The host is not the one that the client's certificate was asked for.
+    Misdirected,
+    /// No route wins.
+    NoRoute,
+    /// The client took too long over its head.
+    HeadTimeout,
+    /// The client took too long over its body.
+    BodyTimeout,
+    /// The client went away.
+    ClientGone,
+    /// The client does not read what it asked for.
+    ClientStalled,
+    /// The upstream has no endpoint that may be used.
+    NoEndpoint,
+    /// No connection to an endpoint came about.
+    ConnectFailed,
+    /// Connecting took too long.
+    ConnectTimeout,
+    /// The endpoint's certificate or protocol is not what was asked for.
+    UpstreamTls,
+    /// The endpoint closed before its response was complete.
+    UpstreamClosed,
+    /// The endpoint refused the stream without looking at it.
+    UpstreamRefused,
+    /// The endpoint's message is outside the grammar or the limits.
+    UpstreamMalformed(HeadError),
+    /// The endpoint sent what nobody asked for: an upgrade, or 1xx responses without end.
+    UpstreamProtocol,
+    /// The endpoint took too long.
+    UpstreamTimeout,
+    /// The route's time for the whole exchange is over.
+    RouteTimeout,
+    /// The process ends and did not wait any longer.
+    Drained,
+    /// The gateway itself failed.
+    Internal,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The client.
+    Client,
+    /// The upstream.
+    Upstream,
+    /// The gateway.
+    Gateway,
+}
+
+impl Fault {
+    /// What the client is told, when it can still be told.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Request(error) => error.status(),
+            Self::MethodNotAllowed => 405,
+            Self::Misdirected => 421,
+            Self::NoRoute => 404,
+            Self::HeadTimeout | Self::BodyTimeout => 408,
+            // Nobody is told: the figure nginx uses in logs.
+            Self::ClientGone | Self::ClientStalled => 499,
+            Self::NoEndpoint | Self::Drained => 503,
+            Self::ConnectFailed
+            | Self::UpstreamTls
+            | Self::UpstreamClosed
+            | Self::UpstreamRefused
+            | Self::UpstreamMalformed(_)
+            | Self::UpstreamProtocol => 502,
+            Self::ConnectTimeout | Self::UpstreamTimeout | Self::RouteTimeout => 504,
+            Self::Internal => 500,
+        }
+    }
+
+    /// The word for logs and metrics, from a closed set.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Request(error) => error.reason(),
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Misdirected => "misdirected",
+            Self::NoRoute => "no_route",
+            Self::HeadTimeout => "head_timeout",
+            Self::BodyTimeout => "body_timeout",
+            Self::ClientGone => "client_gone",
+            Self::ClientStalled => "client_stalled",
+            Self::NoEndpoint => "no_endpoint",
+            Self::ConnectFailed => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::UpstreamTls => "upstream_tls",
+            Self::UpstreamClosed => "upstream_closed",
+            Self::UpstreamRefused => "upstream_refused",
+            Self::UpstreamMalformed(_) => "upstream_malformed",
+            Self::UpstreamProtocol => "upstream_protocol",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::RouteTimeout => "route_timeout",
+            Self::Drained => "drained",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::Request(_)
+            | Self::MethodNotAllowed
+            | Self::Misdirected
+            | Self::NoRoute
+            | Self::HeadTimeout
+            | Self::BodyTimeout
+            | Self::ClientGone
+            | Self::ClientStalled => Blame::Client,
+            Self::NoEndpoint
+            | Self::ConnectFailed
+            | Self::ConnectTimeout
+            | Self::UpstreamTls
+            | Self::UpstreamClosed
+            | Self::UpstreamRefused
+            | Self::UpstreamMalformed(_)
+            | Self::UpstreamProtocol
+            | Self::UpstreamTimeout
+            | Self::RouteTimeout => Blame::Upstream,
+            Self::Drained | Self::Internal => Blame::Gateway,
+        }
+    }
+}

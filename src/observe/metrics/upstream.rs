@@ -1,0 +1,240 @@
+//! The metrics of one upstream and of its endpoints.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::cells::{Cell, Sharded};
+use super::families;
+use super::histogram::{Histogram, Total, WAITING};
+use super::labels::UpstreamId;
+use super::page::Page;
+use super::table::{Table, count, sums};
+use super::words::Words;
+use crate::observe::record::AccessRecord;
+
+/// The metrics of one upstream, kept across reloads as long as an upstream of that name is configured.
+#[derive(Debug)]
+pub struct UpstreamMetrics {
+    name: Box<str>,
+    pub(super) id: UpstreamId,
+    words: Arc<Words>,
+    workers: usize,
+    cells: Sharded<Cells>,
+    /// Written when a snapshot is compiled or discovery finds an endpoint, read by scrapes; never by a request.
+    endpoints: Mutex<BTreeMap<Box<str>, Arc<EndpointMetrics>>>,
+}
+
+/// The metrics of all endpoints that have one name in one upstream: a host name may stand for several addresses.
+#[derive(Debug)]
+pub struct EndpointMetrics {
+    name: Box<str>,
+    words: Arc<Words>,
+    cells: Sharded<EndpointCells>,
+    watched: Mutex<Vec<Weak<dyn EndpointFigures>>>,
+}
+
+/// What only the one who balances knows of an endpoint; asked at each scrape.
+pub trait EndpointFigures: Send + Sync + std::fmt::Debug {
+    /// How many exchanges hold the endpoint at this moment.
+    fn in_flight(&self) -> u64;
+    /// Whether the endpoint passes its checks and takes connections.
+    fn is_up(&self) -> bool;
+}
+
+#[derive(Debug, Default)]
+struct Cells {
+    first_byte: Histogram,
+    retries: Table<Cell>,
+}
+
+#[derive(Debug, Default)]
+struct EndpointCells {
+    opened: Cell,
+    reused: Cell,
+    received: Cell,
+    sent: Cell,
+    failed: Table<Cell>,
+}
+
+impl UpstreamMetrics {
+    pub(super) fn new(name: &str, id: UpstreamId, words: Arc<Words>, workers: usize) -> Self {
+        Self {
+            name: name.into(),
+            id,
+            words,
+            workers,
+            cells: Sharded::new(workers),
+            endpoints: Mutex::default(),
+        }
+    }
+
+    /// The upstream's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The metrics of the endpoint of that name; the same ones for the same name. The name comes from the configuration.
+    #[must_use]
+    pub fn endpoint(&self, name: &str) -> Arc<EndpointMetrics> {
+        let mut endpoints = self.lock_endpoints();
+        if let Some(known) = endpoints.get(name) {
+            return Arc::clone(known);
+        }
+        let endpoint = Arc::new(EndpointMetrics {
+            name: name.into(),
+            words: Arc::clone(&self.words),
+            cells: Sharded::new(self.workers),
+            watched: Mutex::default(),
+        });
+        endpoints.insert(name.into(), Arc::clone(&endpoint));
+        endpoint
+    }
+
+    /// Counts an attempt that was made again, and why.
+    pub fn retried(&self, worker: usize, reason: &'static str) {
+        let key = self.words.id(reason) + 1;
+        self.cells.write(worker, |cells| count(&cells.retries, key));
+    }
+
+    pub(super) fn record(&self, worker: usize, record: &AccessRecord<'_>) {
+        if let Some(first_byte) = record.timings.upstream_first_byte {
+            self.cells.write(worker, |cells| {
+                cells.first_byte.observe(&WAITING, first_byte);
+            });
+        }
+    }
+
+    /// Drops the endpoints that nobody refers to any more.
+    pub(super) fn retain_used(&self) {
+        self.lock_endpoints()
+            .retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
+    }
+
+    fn lock_endpoints(
+        &self,
+    ) -> std::sync::MutexGuard<'_, BTreeMap<Box<str>, Arc<EndpointMetrics>>> {
+        self.endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EndpointMetrics {
+    /// The endpoint's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Counts a connection opened to the endpoint.
+    pub fn connection_opened(&self, worker: usize) {
+        self.cells.write(worker, |cells| cells.opened.add(1));
+    }
+
+    /// Counts an idle connection taken for another request, or a stream on a connection that was open.
+    pub fn connection_reused(&self, worker: usize) {
+        self.cells.write(worker, |cells| cells.reused.add(1));
+    }
+
+    /// Counts a connection that could not be opened, and why.
+    pub fn connect_failed(&self, worker: usize, reason: &'static str) {
+        let key = self.words.id(reason) + 1;
+        self.cells.write(worker, |cells| count(&cells.failed, key));
+    }
+
+    /// Counts bytes of bodies to and from the endpoint; every attempt counts its own.
+    pub fn transferred(&self, worker: usize, received: u64, sent: u64) {
+        self.cells.write(worker, |cells| {
+            cells.received.add(received);
+            cells.sent.add(sent);
+        });
+    }
+
+    /// Asks `figures` from now on, as long as it lives, for what is in flight and whether the endpoint is up.
+    pub fn watch(&self, figures: Weak<dyn EndpointFigures>) {
+        let mut watched = self.lock_watched();
+        watched.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&figures));
+        watched.push(figures);
+    }
+
+    /// What is in flight in sum, and whether any of the addresses is up.
+    fn figures(&self) -> (u64, bool) {
+        self.lock_watched()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .fold((0, false), |(in_flight, up), figures| {
+                (in_flight + figures.in_flight(), up || figures.is_up())
+            })
+    }
+
+    fn lock_watched(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn EndpointFigures>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes the families that have an upstream's or an endpoint's label.
+pub(super) fn encode(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
+    let mut series = page.family(&families::UPSTREAM_FIRST_BYTE);
+    for upstream in upstreams {
+        let mut total = Total::default();
+        for cells in upstream.cells.written() {
+            total.add(&cells.first_byte);
+        }
+        series.histogram(&[upstream.name()], &total, &WAITING);
+    }
+    drop(series);
+    let mut series = page.family(&families::RETRIES);
+    for upstream in upstreams {
+        for (key, amount) in sums(&upstream.cells, |cells| &cells.retries) {
+            series.number(&[upstream.name(), upstream.words.word(key - 1)], amount);
+        }
+    }
+    drop(series);
+    let endpoints: Vec<_> = upstreams
+        .iter()
+        .flat_map(|upstream| {
+            let endpoints: Vec<_> = upstream.lock_endpoints().values().cloned().collect();
+            endpoints
+                .into_iter()
+                .map(move |endpoint| (upstream.name(), endpoint))
+        })
+        .collect();
+    encode_endpoints(&endpoints, page);
+}
+
+fn encode_endpoints(endpoints: &[(&str, Arc<EndpointMetrics>)], page: &mut Page) {
+    let mut numbers = |family, part: fn(&EndpointCells) -> &Cell| {
+        let mut series = page.family(family);
+        for (upstream, endpoint) in endpoints {
+            series.number(&[upstream, endpoint.name()], endpoint.cells.sum(part));
+        }
+    };
+    numbers(&families::UPSTREAM_CONNECTIONS, |cells| &cells.opened);
+    numbers(&families::UPSTREAM_CONNECTIONS_REUSED, |cells| {
+        &cells.reused
+    });
+    numbers(&families::UPSTREAM_RECEIVED_BYTES, |cells| &cells.received);
+    numbers(&families::UPSTREAM_SENT_BYTES, |cells| &cells.sent);
+    let mut series = page.family(&families::UPSTREAM_CONNECT_FAILURES);
+    for (upstream, endpoint) in endpoints {
+        for (key, amount) in sums(&endpoint.cells, |cells| &cells.failed) {
+            let reason = endpoint.words.word(key - 1);
+            series.number(&[upstream, endpoint.name(), reason], amount);
+        }
+    }
+    drop(series);
+    let figures: Vec<_> = endpoints
+        .iter()
+        .map(|(upstream, endpoint)| ([*upstream, endpoint.name()], endpoint.figures()))
+        .collect();
+    let mut series = page.family(&families::UPSTREAM_IN_FLIGHT);
+    for (labels, (in_flight, _)) in &figures {
+        series.number(labels, *in_flight);
+    }
+    drop(series);
+    let mut series = page.family(&families::ENDPOINT_UP);
+    for (labels, (_, up)) in &figures {
+        series.number(labels, u64::from(*up));
+    }
+}

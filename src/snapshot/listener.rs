@@ -1,0 +1,56 @@
+//! A listener as the data plane sees it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+
+use crate::{http::HeadLimits, observe::ListenerMetrics};
+
+/// One listener: its address is its identity across reloads, everything else may change.
+#[derive(Debug)]
+pub struct ListenerPlan {
+    /// The name in logs and metrics.
+    pub name: Box<str>,
+    /// The address as configured; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// The TLS side; `None` on a plain listener.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whether a client certificate decides who gets in, so that SNI and `Host` must agree (421).
+    pub client_certificates: bool,
+    /// Peers that must send a PROXY protocol header first; empty: none does.
+    pub proxy_protocol: Vec<IpNet>,
+    /// Whether HTTP/2 with prior knowledge is spoken on a plain listener.
+    pub h2c: bool,
+    /// How much a client may use.
+    pub limits: ListenerLimits,
+    /// How long a client may take.
+    pub deadlines: Deadlines,
+    /// Where this listener's figures go.
+    pub metrics: Arc<ListenerMetrics>,
+}
+
+/// How much one listener grants.
+#[derive(Clone, Debug)]
+pub struct ListenerLimits {
+    /// Open connections over all workers.
+    pub connections: usize,
+    /// Requests on one connection, after which it is closed.
+    pub requests: u64,
+    /// The size of a request head.
+    pub head: HeadLimits,
+    /// Concurrent HTTP/2 streams on one connection.
+    pub streams: u32,
+}
+
+/// How long a client may take for each step; each is an absolute deadline, whatever trickles in meanwhile.
+#[derive(Clone, Debug)]
+pub struct Deadlines {
+    /// For the PROXY header and the TLS handshake together.
+    pub handshake: Duration,
+    /// For a whole request head, from its first byte (for the first head: from the end of the handshake).
+    pub head: Duration,
+    /// Between two requests on a kept connection.
+    pub idle: Duration,
+    /// Without any progress while a body is read from or written to the client.
+    pub body: Duration,
+}

@@ -1,0 +1,47 @@
+//! A route as the data plane sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    filters::{Chain, redirect::Redirect, respond::Respond},
+    observe::RouteMetrics,
+};
+
+use super::Upstream;
+
+/// What happens to the requests that a route wins.
+#[derive(Debug)]
+pub struct Route {
+    /// The name in logs and metrics.
+    pub name: Box<str>,
+    /// The filters, in order.
+    pub filters: Chain,
+    /// The end of the chain.
+    pub action: Action,
+    /// For the whole exchange; `None`: no limit.
+    pub timeout: Option<Duration>,
+    /// Where this route's figures go.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// The end of a route's chain.
+#[derive(Debug)]
+pub enum Action {
+    /// Forward to one upstream.
+    Forward(Arc<Upstream>),
+    /// Forward to one of several upstreams, by weight.
+    Split(Vec<SplitTarget>),
+    /// Send the client elsewhere.
+    Redirect(Redirect),
+    /// Answer with a fixed response.
+    Respond(Respond),
+}
+
+/// One share of a split.
+#[derive(Debug)]
+pub struct SplitTarget {
+    /// Where the share goes.
+    pub upstream: Arc<Upstream>,
+    /// The share in relation to the sum of all.
+    pub weight: u32,
+}

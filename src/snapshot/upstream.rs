@@ -1,0 +1,121 @@
+//! An upstream as the data plane sees it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use rustls::pki_types::ServerName;
+
+use crate::{
+    balance::{Policy, Pool},
+    observe::UpstreamMetrics,
+};
+
+/// A named pool of endpoints and how to speak to them.
+#[derive(Debug)]
+pub struct Upstream {
+    /// The name in logs and metrics.
+    pub name: Box<str>,
+    /// The endpoints to choose from. The one part that changes within a snapshot: resolved host names replace it
+    /// (`control` writes, exchanges read it once for each exchange).
+    pub pool: ArcSwap<Pool>,
+    /// How `pool` chooses, for those who rebuild it.
+    pub policy: Policy,
+    /// The endpoints as configured, in order, for those who resolve names.
+    pub configured: Vec<HostedEndpoint>,
+    /// What is spoken, and over what.
+    pub transport: Arc<Transport>,
+    /// How long an endpoint may take.
+    pub timeouts: UpstreamTimeouts,
+    /// Kept idle connections, per worker and endpoint.
+    pub max_idle: usize,
+    /// The active check, if there is one.
+    pub health: Option<HealthPlan>,
+    /// Where this upstream's figures go.
+    pub metrics: Arc<UpstreamMetrics>,
+}
+
+/// An endpoint as configured: an address or a host name, and its weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostedEndpoint {
+    /// An IP address (IPv6 without brackets) or a host name.
+    pub host: Box<str>,
+    /// The port.
+    pub port: u16,
+    /// The share in relation to the others, at least 1.
+    pub weight: u32,
+}
+
+/// As the configuration writes it: the name of its endpoints in logs and metrics.
+impl fmt::Display for HostedEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
+}
+
+/// How to speak to the endpoints of an upstream. Connections are pooled by endpoint address and `identity`, so two
+/// transports that differ in anything never share one.
+#[derive(Debug)]
+pub struct Transport {
+    /// The same number for equal settings, another for different ones, also across reloads.
+    pub identity: u64,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The TLS side; `None` for plain connections.
+    pub tls: Option<ServerIdentity>,
+}
+
+/// The TLS side of a transport.
+#[derive(Debug)]
+pub struct ServerIdentity {
+    /// Roots, client certificate and ALPN.
+    pub config: Arc<rustls::ClientConfig>,
+    /// The name to ask for and to verify; `None`: the endpoint's own host name or address.
+    pub name: Option<ServerName<'static>>,
+}
+
+/// What is spoken to an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, over TLS by ALPN or, on plain connections, with prior knowledge.
+    Http2,
+}
+
+/// How long an endpoint may take.
+#[derive(Clone, Debug)]
+pub struct UpstreamTimeouts {
+    /// For TCP and TLS together.
+    pub connect: Duration,
+    /// From the end of the request until the response head; also between two bytes of a body.
+    pub response: Duration,
+    /// For a pooled connection without a request.
+    pub idle: Duration,
+    /// For a tunnel in which nothing moves in either direction.
+    pub tunnel_idle: Duration,
+}
+
+/// An active check over HTTP/1.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthPlan {
+    /// The path to ask for.
+    pub path: Box<str>,
+    /// The `Host` to send; `None`: the endpoint's address.
+    pub host: Option<Box<str>>,
+    /// Between two checks of one endpoint.
+    pub interval: Duration,
+    /// For one check, connecting included.
+    pub timeout: Duration,
+    /// Failures in a row until the endpoint gets no requests.
+    pub unhealthy_after: u32,
+    /// Successes in a row until it gets them again.
+    pub healthy_after: u32,
+    /// The statuses that count as a success, as inclusive ranges.
+    pub expected_status: Vec<(u16, u16)>,
+}

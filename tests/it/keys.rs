@@ -242,6 +242,14 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "filters::rewrite_changes_path_and_host_and_keeps_the_query",
             ),
             (
+                "strip_prefix",
+                "filters::rewrite_changes_path_and_host_and_keeps_the_query",
+            ),
+            (
+                "add_prefix",
+                "filters::rewrite_changes_path_and_host_and_keeps_the_query",
+            ),
+            (
                 "host",
                 "filters::rewrite_changes_path_and_host_and_keeps_the_query",
             ),
@@ -255,7 +263,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "filters::request_id_ties_client_upstream_and_log_together",
             ),
             (
-                "accept",
+                "trust",
                 "filters::request_id_ties_client_upstream_and_log_together",
             ),
         ],

@@ -53,7 +53,12 @@ mod tests {
         trailers.push(b"X_User", b"evil");
         trailers.push(b"x-checksum", b"1");
         let kept = Asserted::by(&head, BodyLength::Chunked).keep(Some(&trailers));
-        let names: Vec<_> = kept.as_ref().unwrap().iter().map(|field| field.name).collect();
+        let names: Vec<_> = kept
+            .as_ref()
+            .unwrap()
+            .iter()
+            .map(|field| field.name)
+            .collect();
         assert_eq!(names, [b"x-checksum"]);
     }
 }

@@ -291,7 +291,8 @@ impl Sink for RemoteH1<'_> {
     }
 
     fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Fault> {
-        self.connection.finish(self.asserted.keep(trailers).as_ref())
+        self.connection
+            .finish(self.asserted.keep(trailers).as_ref())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {

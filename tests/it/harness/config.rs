@@ -3,8 +3,13 @@
 use std::fmt::Display;
 use std::path::Path;
 
+/// What a placeholder stands for.
+pub(crate) trait Value: Display + Sync {}
+
+impl<T: Display + Sync> Value for T {}
+
 /// Replaces each `<name>` by its value; a placeholder without a value fails the test.
-pub(crate) fn fill(text: &str, values: &[(&str, &dyn Display)]) -> String {
+pub(crate) fn fill(text: &str, values: &[(&str, &dyn Value)]) -> String {
     let mut filled = text.to_owned();
     for (name, value) in values {
         let placeholder = format!("<{name}>");

@@ -4,7 +4,6 @@
 //! the runtimes of the control plane and asks [`shutdown`] when the process may end.
 
 mod data_plane;
-mod operations;
 mod shutdown;
 
 use std::{
@@ -25,7 +24,7 @@ use pingora_core::{
 use tokio::sync::mpsc;
 
 use crate::{
-    admin::Admin,
+    admin::{Admin, Live},
     compile::{Stores, TlsStore},
     config::{self, Config, Diagnostics},
     control::{
@@ -39,7 +38,6 @@ use crate::{
     snapshot::SnapshotCell,
 };
 use data_plane::Plane;
-use operations::Operator;
 use shutdown::Shutdown;
 
 /// What a gateway is started with.
@@ -169,10 +167,10 @@ impl Gateway {
         };
         let mut chassis = Server::new_with_opt_and_conf(None, conf);
         let shutdown = Shutdown::new(self.control.clone(), Arc::clone(&self.plane), signals);
-        let operator = Operator {
-            stores: Arc::clone(&self.stores),
+        let operator = Live {
             control: self.control.clone(),
-            cell: self.cell,
+            snapshots: self.cell,
+            metrics: Arc::clone(&self.stores.metrics),
             log: self.log,
             clock: self.clock,
         };
@@ -204,7 +202,7 @@ struct ControlPlane {
     controller: Option<Controller<Plane>>,
     control: ControlHandle,
     admin: Option<std::net::TcpListener>,
-    operator: Arc<Operator>,
+    operator: Arc<Live>,
     stores: Arc<Stores>,
     signal: mpsc::Sender<StopSignal>,
     started: Option<Box<dyn FnOnce() + Send + Sync>>,

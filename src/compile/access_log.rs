@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::{Compiler, help_with};
 use crate::{
     config::{
-        Code,
+        Code, Placed,
         access_log::{Format as Written, Output},
         suggest,
     },
     observe::{
         AccessLog,
-        access_log::{Format, Settings, TEMPLATE_FIELDS, Target, Template, TemplateError},
+        access_log::{Field, Format, Settings, Target, Template, TemplateError},
     },
 };
 
@@ -58,39 +58,45 @@ impl Compiler<'_> {
                 .help("write `format = \"template\"`, or take `template` away");
             return None;
         }
-        let (key, text, place) = match (&written.format.value, &written.template) {
-            (Written::Json, _) => return Some(Format::Json),
-            (Written::Combined, _) => return Some(Format::combined()),
-            (Written::Inline(text), _) => ("format", text, written.format.place),
+        match (&written.format.value, &written.template) {
+            (Written::Json, _) => Some(Format::Json),
+            (Written::Combined, _) => Some(Format::combined()),
+            (Written::Inline(text), _) => self.log_template("format", &written.format, text),
             (Written::Template, Some(template)) => {
-                ("template", &template.value.0, template.place)
+                self.log_template("template", template, template.as_str())
             }
-            (Written::Template, None) if written.is_whole("template") => {
-                self.found
-                    .error(
-                        Code::MissingKey,
-                        written.format.place,
-                        "`format = \"template\"` needs the key `template`",
-                    )
-                    .help("for example: template = \"${client_ip} ${method} ${path} ${status}\"");
-                return None;
+            (Written::Template, None) => {
+                if written.is_whole("template") {
+                    self.found
+                        .error(
+                            Code::MissingKey,
+                            written.format.place,
+                            "`format = \"template\"` needs the key `template`",
+                        )
+                        .help(
+                            "for example: template = \"${client_ip} ${method} ${path} ${status}\"",
+                        );
+                }
+                None
             }
-            (Written::Template, None) => return None,
-        };
+        }
+    }
+
+    fn log_template<T>(&mut self, key: &str, written: &Placed<T>, text: &str) -> Option<Format> {
         match Template::parse(text) {
             Ok(template) => Some(Format::Text(template)),
             Err(error) => {
                 let near = match &error {
                     TemplateError::Unclosed { .. } => None,
                     TemplateError::UnknownField { name, .. } => {
-                        suggest::nearest(name, TEMPLATE_FIELDS.iter().map(|field| field.name))
+                        suggest::nearest(name, Field::all().map(|field| field.name))
                     }
                 };
                 let suggestion = near.map(|name| format!("${{{name}}}"));
-                let finding =
-                    self.found
-                        .error(Code::BadTemplate, place, format!("`{key}`: {error}"));
-                help_with(finding, suggestion);
+                help_with(
+                    self.refused(Code::BadTemplate, written, key, error),
+                    suggestion,
+                );
                 None
             }
         }

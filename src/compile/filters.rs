@@ -40,6 +40,10 @@ impl Compiler<'_> {
     }
 
     fn filter(&mut self, written: &Placed<Written>, shape: &RouteShape<'_>) -> Option<Filter> {
+        // A filter with keys that could not be read would only lead to more errors about the same thing.
+        if self.found.has_errors_in(written.place) {
+            return None;
+        }
         let mut keys = Keys::of(written.place);
         let made = match &written.value {
             Written::RequestHeaders(edits) => {
@@ -79,7 +83,8 @@ impl Compiler<'_> {
                     header: Some(id.header.value.clone()),
                     trust: id.trust.value,
                 };
-                self.build(&keys, || settings.build()).map(Filter::RequestId)
+                self.build(&keys, || settings.build())
+                    .map(Filter::RequestId)
             }
         }?;
         if let Err(error) = made.check(shape) {
@@ -187,7 +192,8 @@ impl<'a> Keys<'a> {
         for (name, value) in map.iter() {
             // What is wrong may be the name or the value; the entry begins with its name.
             let place = name.place;
-            self.known.push((key, Some(name.as_str()), place, value.secret()));
+            self.known
+                .push((key, Some(name.as_str()), place, value.secret()));
         }
         self.add(key, map);
     }
@@ -230,11 +236,18 @@ impl<'a> Keys<'a> {
         let of_key = || self.known.iter().filter(|(key, ..)| *key == error.key);
         let exact = of_key().find(|(_, item, ..)| *item == error.item.as_deref());
         let entry = exact.or_else(|| of_key().find(|(_, item, ..)| item.is_none()));
-        let (place, secret) = entry.map_or((self.whole, None), |(.., place, secret)| (*place, *secret));
+        let Some(&(.., place, secret)) = entry else {
+            let finding = found.error(Code::BadFilter, self.whole, &error.message);
+            help_with(finding, error.suggestion.clone());
+            return;
+        };
         let message = match secret {
             None => format!("`{}`: {}", error.key, error.message),
             Some(written) => {
-                format!("`{}`: what \"{written}\" stands for cannot be used here", error.key)
+                format!(
+                    "`{}`: what \"{written}\" stands for cannot be used here",
+                    error.key
+                )
             }
         };
         let finding = found.error(Code::BadFilter, place, message);
@@ -245,11 +258,7 @@ impl<'a> Keys<'a> {
 }
 
 impl HeaderEdits {
-    fn of(
-        set: &Map<TemplateText>,
-        add: &Map<TemplateText>,
-        remove: &[Placed<String>],
-    ) -> Self {
+    fn of(set: &Map<TemplateText>, add: &Map<TemplateText>, remove: &[Placed<String>]) -> Self {
         Self {
             set: texts(set),
             add: texts(add),

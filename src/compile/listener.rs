@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use super::{Compiler, values};
 use crate::{
     config::{
-        Code, Listener, Placed,
+        Code, Listener, Place, Placed,
         listener::{Alpn, Certificate, ClientAuth, ListenerTls, TlsVersion},
         suggest,
     },
@@ -26,12 +26,13 @@ impl Compiler<'_> {
         let config = self.config;
         if config.listeners.is_empty() && !self.found.has_errors() {
             self.found
-                .warning(
+                .general_warning(
                     Code::NoListeners,
-                    config.server.place,
                     "there is no [[listener]]: nothing is served",
                 )
-                .help("for example: [[listener]] with name = \"web\" and address = \"0.0.0.0:8080\"");
+                .help(
+                    "for example: [[listener]] with name = \"web\" and address = \"0.0.0.0:8080\"",
+                );
         }
         config
             .listeners
@@ -46,12 +47,22 @@ impl Compiler<'_> {
         let mut taken: Vec<(SocketAddr, String)> = Vec::new();
         if self.config.admin.enabled.value {
             let address = &self.config.admin.address;
-            let place = self.found.locate(address.place);
-            taken.push((address.value, format!("{place}: the address of [admin]")));
+            let see = if address.place == Place::default() {
+                "[admin] has this address when there is no other for it".to_owned()
+            } else {
+                format!(
+                    "{}: the address of [admin]",
+                    self.found.locate(address.place)
+                )
+            };
+            taken.push((address.value, see));
         }
         for listener in &self.config.listeners {
             let address = &listener.address;
-            match taken.iter().find(|(known, _)| *known == address.value && known.port() != 0) {
+            match taken
+                .iter()
+                .find(|(known, _)| *known == address.value && known.port() != 0)
+            {
                 Some((_, see)) => {
                     self.found
                         .error(
@@ -86,7 +97,10 @@ impl Compiler<'_> {
         Some(ListenerPlan {
             name: listener.name.as_str().into(),
             address: listener.address.value,
-            client_certificates: listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
+            client_certificates: listener
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.client_ca.is_some()),
             tls,
             proxy_protocol: values(&listener.proxy_protocol),
             h2c: listener.h2c.value,
@@ -111,14 +125,17 @@ impl Compiler<'_> {
     }
 
     fn listener_tls(&mut self, tls: &Placed<ListenerTls>) -> Option<Arc<ServerConfig>> {
-        if tls.certificates.is_empty() && tls.is_whole("certificates") {
+        let written = &tls.certificates;
+        if written.is_empty() && !self.found.has_errors_in(written.place) {
             self.found
                 .error(
                     Code::MissingKey,
-                    tls.certificates.place,
+                    written.place,
                     "`certificates` is empty: a TLS listener needs at least one",
                 )
                 .help("for example: [{ certificate = \"tls/site.pem\", key = \"tls/site.key\" }]");
+        }
+        if written.is_empty() {
             return None;
         }
         let settings = tls::ServerSettings {
@@ -127,7 +144,11 @@ impl Compiler<'_> {
                 TlsVersion::V12 => tls::TlsVersion::Tls12,
                 TlsVersion::V13 => tls::TlsVersion::Tls13,
             },
-            alpn: tls.alpn.iter().map(|protocol| alpn(protocol.value)).collect(),
+            alpn: tls
+                .alpn
+                .iter()
+                .map(|protocol| alpn(protocol.value))
+                .collect(),
             client_auth: self.client_auth(tls)?,
         };
         match self.stores.tls.server(&settings) {
@@ -175,7 +196,13 @@ impl Compiler<'_> {
             .chain(tls.client_ca.iter().map(|ca| ("client_ca", ca)))
             .find(|(_, file)| error.path.as_deref() == Some(file.as_path()));
         match named {
-            Some((key, file)) => self.bad_file(key, file, error),
+            Some((key, file)) => {
+                let files = tls.certificates.iter();
+                let hidden = files
+                    .flat_map(|pair| [&pair.certificate, &pair.key])
+                    .any(|file| file.secret().is_some());
+                self.bad_file(key, file, error, hidden);
+            }
             None => {
                 self.found
                     .error(Code::BadCertificate, tls.place, &error.message)

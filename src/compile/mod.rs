@@ -121,10 +121,10 @@ impl Compiler<'_> {
     }
 }
 
-/// Help that says what to write, when something is near.
+/// Help when something is near to what was written.
 fn help_with(finding: &mut Diagnostic, suggestion: Option<String>) {
     if let Some(suggestion) = suggestion {
-        finding.help(format!("write \"{suggestion}\""));
+        finding.help(format!("did you mean \"{suggestion}\"?"));
     }
 }
 

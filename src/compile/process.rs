@@ -7,7 +7,8 @@ impl Compiler<'_> {
     pub(super) fn check_process(&mut self) {
         let level = &self.config.log.level;
         if let Err(reason) = log::check_level(level) {
-            self.refused(Code::BadLevel, level, "level", reason).help("for example: \"info\", or \"info,portcullis::control=debug\"");
+            self.refused(Code::BadLevel, level, "level", reason)
+                .help("for example: \"info\", or \"info,portcullis::control=debug\"");
         }
     }
 }

@@ -6,7 +6,9 @@ use super::{Compiler, Upstreams, help_with, values};
 use crate::{
     config::{self, Code, Map, Placed, place::Place, route::Share, suggest},
     filters::RouteShape,
-    routing::{HostPattern, PathPattern, PatternError, RouteMatch, Router, ValueMatch, parse_method},
+    routing::{
+        HostPattern, PathPattern, PatternError, RouteMatch, Router, ValueMatch, parse_method,
+    },
     snapshot::{Action, Route, SplitTarget, Upstream},
 };
 
@@ -145,7 +147,10 @@ impl Compiler<'_> {
             captures,
             has_tail: matched.path.has_tail(),
             names_hosts: !matched.hosts.is_empty()
-                && !matched.hosts.iter().any(|host| matches!(host, HostPattern::Any)),
+                && !matched
+                    .hosts
+                    .iter()
+                    .any(|host| matches!(host, HostPattern::Any)),
         };
         let filters = self.chain(&route.filters, &shape);
         let action = self.action(route, &shape, upstreams)?;
@@ -206,7 +211,9 @@ impl Compiler<'_> {
                         .error(
                             Code::ConflictingKeys,
                             *place,
-                            format!("a route does one thing, and this one has `{first}` and `{key}`"),
+                            format!(
+                                "a route does one thing, and this one has `{first}` and `{key}`"
+                            ),
                         )
                         .see(see.as_str())
                         .help("take one of them away");
@@ -220,7 +227,7 @@ impl Compiler<'_> {
         shares: &Placed<Vec<Placed<Share>>>,
         upstreams: &Upstreams,
     ) -> Option<Vec<SplitTarget>> {
-        if shares.is_empty() && !self.found.has_errors() {
+        if shares.is_empty() && !self.found.has_errors_in(shares.place) {
             self.found
                 .error(Code::NoAction, shares.place, "this `split` has no entries")
                 .help("for example: split = [{ upstream = \"orders\", weight = 95 }]");
@@ -274,7 +281,9 @@ impl Compiler<'_> {
                         name.place,
                         format!("no route leads to the upstream `{name}`"),
                     )
-                    .help(format!("add a route with upstream = \"{name}\", or take it away"));
+                    .help(format!(
+                        "add a route with upstream = \"{name}\", or take it away"
+                    ));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
+use rustls::{ClientConfig, pki_types::ServerName};
 
 use crate::listener::tls::{
     CertificateFacts, CertificatePaths, ClientSettings, ClientTls, FileChange, ServerSettings,
@@ -94,7 +94,11 @@ impl TlsStore {
         let (servers, clients) = {
             let entries = self.lock();
             let servers: Vec<_> = entries.servers.values().cloned().collect();
-            let clients: Vec<_> = entries.clients.values().map(|c| Arc::clone(&c.tls)).collect();
+            let clients: Vec<_> = entries
+                .clients
+                .values()
+                .map(|c| Arc::clone(&c.tls))
+                .collect();
             (servers, clients)
         };
         servers

@@ -12,11 +12,11 @@ use crate::{
         setting::FilePath,
         upstream::{Balance, Health, UpstreamTls},
     },
+    http::parse_authority,
     listener::tls,
     observe::UpstreamMetrics,
     snapshot::{
-        HealthPlan, HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream,
-        UpstreamTimeouts,
+        HealthPlan, HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream, UpstreamTimeouts,
     },
 };
 
@@ -76,12 +76,15 @@ impl Compiler<'_> {
     }
 
     fn check_endpoints(&mut self, name: &Placed<String>, upstream: &Placed<config::Upstream>) {
-        if upstream.endpoints.is_empty() {
+        let written = &upstream.endpoints;
+        if written.is_empty() && !self.found.has_errors_in(written.place) {
             self.found
                 .warning(
                     Code::NoEndpoints,
-                    upstream.endpoints.place,
-                    format!("the upstream `{name}` has no endpoints: it answers everything with 503"),
+                    written.place,
+                    format!(
+                        "the upstream `{name}` has no endpoints: it answers everything with 503"
+                    ),
                 )
                 .help("for example: endpoints = [\"10.0.0.1:9001\"]");
         }
@@ -204,7 +207,14 @@ impl Compiler<'_> {
                 .filter_map(|(key, file)| Some((key, file.as_ref()?)))
                 .find(|(_, file)| error.path.as_deref() == Some(file.as_path()));
                 match named {
-                    Some((key, file)) => self.bad_file(key, file, &error),
+                    Some((key, file)) => {
+                        let files = [&written.ca, &written.certificate, &written.key];
+                        let hidden = files
+                            .into_iter()
+                            .flatten()
+                            .any(|file| file.secret().is_some());
+                        self.bad_file(key, file, &error, hidden);
+                    }
                     None => {
                         self.found
                             .error(Code::BadCertificate, written.place, &error.message)
@@ -242,7 +252,10 @@ impl Compiler<'_> {
     }
 
     /// The gateway's own certificate, if it has one here. The outer `None`: it is wrong.
-    #[expect(clippy::option_option, reason = "having none is one of the good answers")]
+    #[expect(
+        clippy::option_option,
+        reason = "having none is one of the good answers"
+    )]
     fn client_certificate(
         &mut self,
         written: &Placed<UpstreamTls>,
@@ -270,15 +283,27 @@ impl Compiler<'_> {
         None
     }
 
-    /// Says what is wrong with a file that has to do with TLS.
-    pub(super) fn bad_file(&mut self, key: &str, file: &Placed<FilePath>, error: &tls::TlsError) {
+    /// Says what is wrong with a file that has to do with TLS. The message may name other files of the same table; it
+    /// is kept back when one of their names is hidden.
+    pub(super) fn bad_file(
+        &mut self,
+        key: &str,
+        file: &Placed<FilePath>,
+        error: &tls::TlsError,
+        hidden: bool,
+    ) {
         let code = if file.as_path().is_file() {
             Code::BadCertificate
         } else {
             Code::UnreadableFile
         };
+        let reason = if hidden {
+            "cannot be used"
+        } else {
+            error.message.as_str()
+        };
         self.found
-            .error(code, file.place, format!("`{key}`: {file}: {}", error.message))
+            .error(code, file.place, format!("`{key}`: {file}: {reason}"))
             .help(error.help);
     }
 
@@ -291,6 +316,13 @@ impl Compiler<'_> {
                 format_args!("\"{}\" does not begin with `/`", health.path),
             )
             .help(format!("write \"/{}\"", health.path));
+        }
+        if let Some(host) = &health.host
+            && parse_authority(host.as_bytes(), &mut String::new()).is_err()
+        {
+            let reason = format!("\"{host}\" is not a host");
+            self.refused(Code::BadHost, host, "host", reason)
+                .help("for example: host = \"users.internal\"");
         }
         HealthPlan {
             path: health.path.as_str().into(),

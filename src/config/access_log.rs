@@ -98,17 +98,17 @@ impl Setting for Format {
             "template" => Some(Self::Template),
             template if template.contains("${") => Some(Self::Inline(text)),
             word => {
+                let cannot = format!("{} cannot be {}", node.subject(), node.quoted(word));
                 decoder
                     .diagnostics
-                    .error(
-                        Code::UnknownValue,
-                        node.place,
-                        format!("`{}` cannot be {}", node.key, node.quoted(word)),
-                    )
-                    .help(format!(
-                        "{}; a template has variables, as in \"${{method}} ${{path}}\"",
-                        suggest::help(word, Self::WORDS)
-                    ));
+                    .error(Code::UnknownValue, node.place, cannot)
+                    .help(match suggest::nearest(word, Self::WORDS) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!(
+                            "use {}, or a text with variables such as \"${{method}} ${{path}}\"",
+                            suggest::either(Self::WORDS)
+                        ),
+                    });
                 None
             }
         }

@@ -50,6 +50,8 @@ pub struct Node<'a> {
     pub(crate) value: &'a DeValue<'a>,
     pub(crate) place: Place,
     pub(crate) key: &'a str,
+    /// Set for a part of a list.
+    pub(crate) is_entry: bool,
     pub(crate) example: Option<&'a str>,
     /// Set for a default: it is not in the file, so its parts stand where the whole does.
     pub(crate) unwritten: bool,
@@ -73,6 +75,7 @@ impl<'a> Node<'a> {
             value,
             place: Place::new(file, &(0..0)),
             key: "",
+            is_entry: false,
             example: None,
             unwritten: false,
         }
@@ -92,6 +95,15 @@ impl<'a> Node<'a> {
             self.place
         } else {
             Place::new(self.place.file(), span)
+        }
+    }
+
+    /// What messages call the value.
+    pub(crate) fn subject(self) -> String {
+        if self.is_entry {
+            format!("an entry of `{}`", self.key)
+        } else {
+            format!("`{}`", self.key)
         }
     }
 
@@ -140,11 +152,7 @@ impl<'d> Decoder<'d> {
         self.text_with(node, |content| content.replace("${", "$${"))
     }
 
-    fn text_with(
-        &mut self,
-        node: Node<'_>,
-        escaped: impl Fn(String) -> String,
-    ) -> Option<String> {
+    fn text_with(&mut self, node: Node<'_>, escaped: impl Fn(String) -> String) -> Option<String> {
         let Some(written) = node.value.as_str() else {
             return self.wrong_type(node, "a string");
         };
@@ -172,8 +180,8 @@ impl<'d> Decoder<'d> {
                             Code::MissingSecret,
                             node.place,
                             format!(
-                                "`{}`: the environment variable `{name}` is not set",
-                                node.key
+                                "{}: the environment variable `{name}` is not set",
+                                node.subject()
                             ),
                         )
                         .help(format!("set {name} in the environment of the process"));
@@ -191,7 +199,10 @@ impl<'d> Decoder<'d> {
                             .error(
                                 Code::MissingSecret,
                                 node.place,
-                                format!("`{}`: cannot read the file `{name}`: {error}", node.key),
+                                format!(
+                                    "{}: cannot read the file `{name}`: {error}",
+                                    node.subject()
+                                ),
                             )
                             .help("a relative path starts at the directory of this file");
                         None
@@ -204,8 +215,8 @@ impl<'d> Decoder<'d> {
                         Code::BadSecret,
                         node.place,
                         format!(
-                            "`{}`: `${{{word}:…}}` is no reference to a secret",
-                            node.key
+                            "{}: `${{{word}:…}}` is no reference to a secret",
+                            node.subject()
                         ),
                     )
                     .help("write `${env:NAME}` or `${file:path}`");
@@ -243,7 +254,7 @@ impl<'d> Decoder<'d> {
         let finding = self.diagnostics.error(
             code,
             node.place,
-            format!("`{}` must be {expected}: {reason}", node.key),
+            format!("{} must be {expected}: {reason}", node.subject()),
         );
         if let Some(example) = node.example {
             finding.help(format!("for example: {} = {example}", node.key));
@@ -281,7 +292,7 @@ impl<'d> Decoder<'d> {
             .error(
                 Code::UnknownValue,
                 node.place,
-                format!("`{}` cannot be {}", node.key, node.quoted(word)),
+                format!("{} cannot be {}", node.subject(), node.quoted(word)),
             )
             .help(suggest::help(word, choices.iter().copied()));
         None

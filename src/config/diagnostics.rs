@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     code::Code,
-    place::{Place, Position, Sources},
+    place::{FileId, Place, Position, Sources},
 };
 
 /// Everything that was found in one go, in the order of files and lines once [`Diagnostics::sort`] has run.
@@ -100,14 +100,30 @@ impl Diagnostics {
         file: &Path,
         message: impl Into<String>,
     ) -> &mut Diagnostic {
+        self.push_about_file(Severity::Error, code, file, message.into())
+    }
+
+    /// Adds a warning about the configuration as a whole, that is about its first file.
+    pub fn general_warning(&mut self, code: Code, message: impl Into<String>) -> &mut Diagnostic {
+        let file = self.sources.path(FileId::default()).to_owned();
+        self.push_about_file(Severity::Warning, code, &file, message.into())
+    }
+
+    fn push_about_file(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        file: &Path,
+        message: String,
+    ) -> &mut Diagnostic {
         self.insert(Diagnostic {
-            severity: Severity::Error,
+            severity,
             code,
             file: file.display().to_string(),
             line: None,
             column: None,
             text: None,
-            message: message.into(),
+            message,
             help: None,
             see: None,
             width: 0,
@@ -190,6 +206,15 @@ impl Diagnostics {
 
     fn count(&self, severity: Severity) -> usize {
         self.items.iter().filter(|i| i.severity == severity).count()
+    }
+
+    /// Whether something inside of this place stops the load.
+    #[must_use]
+    pub fn has_errors_in(&self, place: Place) -> bool {
+        self.items.iter().any(|item| {
+            item.severity == Severity::Error
+                && item.place.is_some_and(|inner| place.contains(inner))
+        })
     }
 
     /// Whether something stops the load.

@@ -1,5 +1,7 @@
 //! One file, and how several files become one configuration.
 
+use std::fmt::Display;
+
 use super::{
     Config,
     access_log::AccessLog,
@@ -8,7 +10,7 @@ use super::{
     decode::{Decoder, Node, Setting, Variables},
     diagnostics::Diagnostics,
     listener::Listener,
-    place::{FileId, Place, Placed},
+    place::{FileId, Placed},
     route::Route,
     server::{Admin, Log, Server},
     setting::Map,
@@ -80,21 +82,11 @@ impl Merged {
     ) -> Option<Config> {
         unique(
             "listener",
-            self.listeners.iter().map(|l| placed_name(&l.name)),
+            self.listeners.iter().map(|l| &l.name),
             diagnostics,
         );
-        unique(
-            "route",
-            self.routes.iter().map(|r| placed_name(&r.name)),
-            diagnostics,
-        );
-        unique(
-            "upstream",
-            self.upstreams
-                .names()
-                .map(|name| (name.as_str(), name.place)),
-            diagnostics,
-        );
+        unique("route", self.routes.iter().map(|r| &r.name), diagnostics);
+        unique("upstream", self.upstreams.names(), diagnostics);
         for name in self.upstreams.names() {
             if let Err(reason) = Name::parse(name) {
                 diagnostics
@@ -142,29 +134,25 @@ fn once<T>(
     }
 }
 
-fn placed_name(name: &Placed<Name>) -> (&str, Place) {
-    (name.value.as_str(), name.place)
-}
-
-fn unique<'a>(
+fn unique<'a, T: Display + PartialEq + 'a>(
     what: &str,
-    names: impl Iterator<Item = (&'a str, Place)>,
+    names: impl Iterator<Item = &'a Placed<T>>,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut seen: Vec<(&str, Place)> = Vec::new();
-    for (name, place) in names {
-        let Some((_, first)) = seen.iter().find(|(known, _)| *known == name) else {
-            seen.push((name, place));
+    let mut seen: Vec<&Placed<T>> = Vec::new();
+    for name in names {
+        let Some(first) = seen.iter().find(|known| known.value == name.value) else {
+            seen.push(name);
             continue;
         };
         let see = format!(
             "{}: the first {what} with this name",
-            diagnostics.locate(*first)
+            diagnostics.locate(first.place)
         );
         diagnostics
             .error(
                 Code::DuplicateName,
-                place,
+                name.place,
                 format!("there are two {what}s with the name `{name}`"),
             )
             .see(see)

@@ -123,10 +123,11 @@ impl<'d> Loader<'d> {
         }
         self.diagnostics.append(found);
         if let Some(document) = document {
-            for pattern in &document.include.value {
+            let patterns = document.include.value.clone();
+            self.merged.add(document, &mut self.diagnostics);
+            for pattern in &patterns {
                 self.include(pattern, base);
             }
-            self.merged.add(document, &mut self.diagnostics);
         }
         self.open.pop();
     }

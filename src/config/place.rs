@@ -128,6 +128,12 @@ impl Place {
         self.file
     }
 
+    /// Whether another place lies inside of this one.
+    #[must_use]
+    pub fn contains(self, other: Self) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
+    }
+
     /// The first byte.
     #[must_use]
     pub fn start(self) -> usize {

@@ -57,7 +57,13 @@ impl<T: Setting> Setting for Vec<T> {
         Some(
             items
                 .iter()
-                .filter_map(|item| T::decode(node.part(item), decoder))
+                .filter_map(|item| {
+                    let entry = Node {
+                        is_entry: true,
+                        ..node.part(item)
+                    };
+                    T::decode(entry, decoder)
+                })
                 .collect(),
         )
     }
@@ -132,6 +138,7 @@ impl<T: Setting> Setting for Map<T> {
             let name = Placed::new(key.get_ref().to_string(), node.place_of(&key.span()));
             let item = Node {
                 key: key.get_ref(),
+                is_entry: false,
                 example: None,
                 ..node.part(value)
             };

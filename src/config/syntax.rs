@@ -35,8 +35,9 @@ pub(crate) fn report(
             continue;
         }
         lines.push(line);
-        let finding = syntax.error(Code::Syntax, place, problem.message());
-        if let Some(help) = help(problem.message()) {
+        let (message, help) = explain(problem.message(), written(text, problem));
+        let finding = syntax.error(Code::Syntax, place, message);
+        if let Some(help) = help {
             finding.help(help);
         }
     }
@@ -50,22 +51,49 @@ pub(crate) fn report(
     found.append(syntax);
 }
 
-fn keep_sure_findings(found: &mut Diagnostics, lines: &[usize], sources: &Sources, limit: usize) {
+fn keep_sure_findings(found: &mut Diagnostics, wrong: &[usize], sources: &Sources, limit: usize) {
     found.retain(|finding| {
         finding.code != Code::MissingKey
             && finding.place().is_none_or(|place| {
-                place.start() < limit && !lines.contains(&sources.position(place).line)
+                let line = sources.position(place).line;
+                let text = sources.text(place.file());
+                place.start() < limit && !wrong.contains(&line) && !is_homeless(text, line, wrong)
             })
     });
 }
 
-fn help(message: &str) -> Option<&'static str> {
-    if message.starts_with("string values must be quoted") {
-        Some("put the text in quotes")
+/// Whether the header of the table that a line belongs to has an error: its keys ended up in another table.
+fn is_homeless(text: &str, line: usize, wrong: &[usize]) -> bool {
+    let lines: Vec<&str> = text.lines().take(line).collect();
+    let header = lines
+        .iter()
+        .rposition(|line| line.trim_start().starts_with('['));
+    header.is_some_and(|index| wrong.contains(&(index + 1)))
+}
+
+/// The text that a problem is about.
+fn written<'a>(text: &'a str, problem: &Error) -> &'a str {
+    problem
+        .span()
+        .and_then(|span| text.get(span))
+        .unwrap_or_default()
+}
+
+/// The parser's message, or a better one, and what to write instead.
+fn explain<'a>(message: &'a str, written: &str) -> (&'a str, Option<&'static str>) {
+    let is_word = written.starts_with(|c: char| c.is_ascii_alphabetic());
+    let unquoted = message.starts_with("string values must be quoted");
+    if unquoted && written.is_empty() {
+        ("this key has no value", None)
+    } else if unquoted || (is_word && message.starts_with("invalid ")) {
+        ("a text must be in quotes", Some("put it in quotes"))
     } else if message.starts_with("duplicate key") {
-        Some("write it once")
+        (
+            "this is written twice in the same table",
+            Some("write it once"),
+        )
     } else {
-        None
+        (message, None)
     }
 }
 
@@ -137,6 +165,11 @@ mod tests {
             findings("[server]\ndrain = 30s\nworker = 1\n"),
             ["2:syntax", "3:unknown_key"]
         );
+    }
+
+    #[test]
+    fn keys_below_a_broken_header_are_not_called_unknown() {
+        assert_eq!(findings("[[listener]\nname = \"a\"\n"), ["1:syntax"]);
     }
 
     #[test]

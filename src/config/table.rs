@@ -56,7 +56,8 @@ pub(crate) fn read<T: Table>(
     let content = match (node.value, T::SHORTHAND) {
         (DeValue::Table(table), _) => Content::Table(table),
         (DeValue::String(_), Some(key)) => Content::Shorthand(key),
-        _ => return decoder.wrong_type(node, "a table"),
+        (_, Some(_)) => return decoder.wrong_type(node, "a string or a table"),
+        (_, None) => return decoder.wrong_type(node, "a table"),
     };
     let mut reader = TableReader {
         content,
@@ -119,6 +120,7 @@ impl<'a> TableReader<'_, 'a, '_> {
             value: parsed.get_ref(),
             place: self.node.place,
             key,
+            is_entry: false,
             example: None,
             unwritten: true,
         };
@@ -133,11 +135,12 @@ impl<'a> TableReader<'_, 'a, '_> {
     fn find(&self, key: &'static str, example: Option<&'static str>) -> Option<Node<'a>> {
         let node = match self.content {
             Content::Table(table) => self.node.part(table.get(key)?),
-            Content::Shorthand(short) if short == key => self.node,
+            Content::Shorthand(short) if short == key => return Some(self.node),
             Content::Shorthand(_) => return None,
         };
         Some(Node {
             key,
+            is_entry: false,
             example,
             ..node
         })
@@ -188,6 +191,7 @@ pub(crate) fn kind<'a>(
     };
     let at = Node {
         key: "kind",
+        is_entry: false,
         example: None,
         ..node.part(value)
     };

@@ -5,7 +5,7 @@
 
 pub mod admin;
 pub mod balance;
-// pub mod app;
+pub mod app;
 pub mod cli;
 pub mod compile;
 pub mod config;

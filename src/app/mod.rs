@@ -1,3 +1,311 @@
 //! The composition root: the only place where everything is built and wired.
+//!
+//! [`run`] is the life of the process, from a configuration file to an exit. Pingora's `Server` is the chassis: it owns
+//! the runtimes of the control plane and asks [`shutdown`] when the process may end.
 
 mod data_plane;
+mod operations;
+mod shutdown;
+
+use std::{
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
+    thread::available_parallelism,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use pingora_core::{
+    server::{ListenFds, RunArgs, Server, ShutdownWatch, configuration::ServerConf},
+    services::Service,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    admin::Admin,
+    compile::{Stores, TlsStore},
+    config::{self, Config, Diagnostics},
+    control::{
+        self, Cause, ControlHandle, Controller, DataPlane, Start,
+        signals::{ChangeSignal, ChangeSignals, StopSignal, StopSignals},
+    },
+    engine::Workers,
+    listener::admission::Places,
+    listener::bind::BindError,
+    observe::{LogSink, Metrics, log, log::LogHandle},
+    snapshot::SnapshotCell,
+};
+use data_plane::Plane;
+use operations::Operator;
+use shutdown::Shutdown;
+
+/// What a gateway is started with.
+pub struct Options {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Called once, when the gateway serves.
+    pub started: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(Diagnostics),
+    /// Listeners that cannot be opened.
+    #[error("{}", list(.0))]
+    Listeners(Vec<BindError>),
+    /// The admin address cannot be opened.
+    #[error("admin: cannot listen on {address}: {error}; choose another [admin] address")]
+    Admin {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system had against it.
+        error: io::Error,
+    },
+    /// The system refused something else.
+    #[error("cannot start {what}: {error}")]
+    System {
+        /// What was to be started.
+        what: &'static str,
+        /// What the system had against it.
+        error: io::Error,
+    },
+}
+
+impl Options {
+    /// The usual options for this configuration file.
+    #[must_use]
+    pub fn new(config: PathBuf) -> Self {
+        Self {
+            config,
+            started: None,
+        }
+    }
+}
+
+/// Runs a gateway until somebody stops it.
+///
+/// # Errors
+/// The gateway did not start; it has served nothing.
+pub fn run(options: Options) -> Result<(), StartError> {
+    // Pingora would install ring as the process's provider; whoever is first stays.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let gateway = Gateway::assemble(options.config)?;
+    gateway.serve(options.started);
+    Ok(())
+}
+
+/// How long the last lines of the access log may take.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Everything that makes up a gateway, bound and ready to serve.
+struct Gateway {
+    stores: Arc<Stores>,
+    plane: Arc<Plane>,
+    controller: Controller<Plane>,
+    control: ControlHandle,
+    admin: Option<std::net::TcpListener>,
+    log: LogHandle,
+    cell: Arc<SnapshotCell>,
+    clock: Instant,
+}
+
+impl Gateway {
+    fn assemble(config: PathBuf) -> Result<Self, StartError> {
+        let clock = Instant::now();
+        // The number of workers is written in the configuration, and the stores have a place for each worker.
+        let loaded = crate::config::load(&config);
+        let workers = loaded
+            .config
+            .as_ref()
+            .and_then(|config| config.server.workers)
+            .map_or_else(cores, |workers| usize::from(workers.get()));
+        let metrics = Arc::new(Metrics::new(workers));
+        let access_logs = LogSink::start(metrics.gateway().access_log())
+            .map_err(|error| StartError::System { what: "the access log", error })?;
+        let stores = Arc::new(Stores {
+            metrics,
+            endpoints: crate::balance::EndpointStates::default(),
+            tls: TlsStore::default(),
+            access_logs: Some(access_logs),
+        });
+        let (snapshot, origin) = control::first(&config, &stores).map_err(StartError::Config)?;
+        let log = start_log(&origin.config)?;
+        let plans = snapshot.listeners.clone();
+        let cell = SnapshotCell::new(snapshot);
+        let workers = match &stores.access_logs {
+            Some(sink) => Workers::start(workers, &cell, &stores.metrics, sink, clock),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+        .map_err(|error| StartError::System { what: "the workers", error })?;
+        let places = Arc::new(Places::new(origin.config.server.max_connections.get()));
+        let plane = Arc::new(Plane::new(workers, places));
+        let sockets = plane.prepare(&plans).map_err(StartError::Listeners)?;
+        let admin = bind_admin(&origin.config)?;
+        let (controller, control) = Controller::new(Start {
+            path: config,
+            stores: Arc::clone(&stores),
+            cell: Arc::clone(&cell),
+            plane: Arc::clone(&plane),
+            sockets,
+            origin,
+        });
+        Ok(Self { stores, plane, controller, control, admin, log, cell, clock })
+    }
+
+    fn serve(self, started: Option<Box<dyn FnOnce() + Send + Sync>>) {
+        let (signal, signals) = mpsc::channel(4);
+        let conf = ServerConf {
+            // How long running exchanges may take is for the drain to say, before Pingora is told anything.
+            grace_period_seconds: Some(0),
+            graceful_shutdown_timeout_seconds: Some(1),
+            threads: 1,
+            ..ServerConf::default()
+        };
+        let mut chassis = Server::new_with_opt_and_conf(None, conf);
+        let shutdown = Shutdown::new(self.control.clone(), Arc::clone(&self.plane), signals);
+        let operator = Operator {
+            stores: Arc::clone(&self.stores),
+            control: self.control.clone(),
+            cell: self.cell,
+            log: self.log,
+            clock: self.clock,
+        };
+        chassis.add_service(ControlPlane {
+            controller: Some(self.controller),
+            control: self.control,
+            admin: self.admin,
+            operator: Arc::new(operator),
+            stores: Arc::clone(&self.stores),
+            signal,
+            started,
+        });
+        chassis.bootstrap();
+        chassis.run(RunArgs {
+            shutdown_signal: Box::new(shutdown),
+        });
+        // What the deadline cut off is dropped here, and recorded.
+        self.plane.stop();
+        if let Some(sink) = &self.stores.access_logs
+            && !sink.finish(LOG_PATIENCE)
+        {
+            tracing::warn!("the output of the access log stalls; its last lines are lost");
+        }
+    }
+}
+
+/// The control plane as a service of the chassis: one task is the writer, the others ask it.
+struct ControlPlane {
+    controller: Option<Controller<Plane>>,
+    control: ControlHandle,
+    admin: Option<std::net::TcpListener>,
+    operator: Arc<Operator>,
+    stores: Arc<Stores>,
+    signal: mpsc::Sender<StopSignal>,
+    started: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+#[async_trait]
+impl Service for ControlPlane {
+    async fn start_service(
+        &mut self,
+        _: Option<ListenFds>,
+        _: ShutdownWatch,
+        _: usize,
+    ) {
+        // Signals are caught before anything is open, so that none of them ends the process by default.
+        match (StopSignals::new(), ChangeSignals::new()) {
+            (Ok(stop), Ok(change)) => {
+                tokio::spawn(pass_on(stop, self.signal.clone()));
+                tokio::spawn(follow(change, self.control.clone(), Arc::clone(&self.stores)));
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(%error, "cannot catch signals");
+            }
+        }
+        if let Some(admin) = self.admin.take() {
+            match Admin::from_listener(admin) {
+                Ok(admin) => {
+                    tracing::info!(listener = "admin", address = %admin.local_address(), "listening");
+                    tokio::spawn(admin.serve(Arc::clone(&self.operator)));
+                }
+                Err(error) => tracing::error!(%error, "cannot serve the admin address"),
+            }
+        }
+        if let Some(controller) = self.controller.take() {
+            let running = tokio::spawn(controller.run());
+            self.control.ready().await;
+            tracing::info!("ready");
+            if let Some(started) = self.started.take() {
+                started();
+            }
+            if running.await.is_err() {
+                tracing::error!("the control plane has failed; the gateway serves on as it is");
+            }
+        }
+    }
+
+    fn name(&self) -> &str {
+        "control"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+}
+
+async fn pass_on(mut signals: StopSignals, stop: mpsc::Sender<StopSignal>) {
+    while stop.send(signals.next().await).await.is_ok() {}
+}
+
+async fn follow(mut signals: ChangeSignals, control: ControlHandle, stores: Arc<Stores>) {
+    loop {
+        match signals.next().await {
+            ChangeSignal::Reload => {
+                if control.reload(Cause::Signal).await.is_err() {
+                    return;
+                }
+            }
+            ChangeSignal::ReopenLogs => {
+                if let Some(sink) = &stores.access_logs {
+                    sink.reopen();
+                }
+            }
+        }
+    }
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+fn start_log(config: &Config) -> Result<LogHandle, StartError> {
+    let format = match config.log.format {
+        config::LogFormat::Text => log::LogFormat::Text,
+        config::LogFormat::Json => log::LogFormat::Json,
+    };
+    log::start(format, &config.log.level).map_err(|reason| StartError::System {
+        what: "the program log",
+        error: io::Error::other(reason),
+    })
+}
+
+fn bind_admin(config: &Config) -> Result<Option<std::net::TcpListener>, StartError> {
+    if !config.admin.enabled {
+        return Ok(None);
+    }
+    let address = config.admin.address;
+    std::net::TcpListener::bind(address)
+        .map(Some)
+        .map_err(|error| StartError::Admin { address, error })
+}
+
+fn list(errors: &[BindError]) -> String {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

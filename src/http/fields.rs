@@ -85,12 +85,13 @@ impl Fields {
     /// Appends a field at the end. What is outside the grammar is repaired when the message is written: a field whose
     /// name is no token is left out, control bytes in a value become spaces.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        self.append(name, std::iter::once(value), b"", Origin::Composed);
+        let value = std::iter::once(value);
+        self.append(Known::of(name), name, value, b"", Origin::Composed);
     }
 
-    /// Appends a field whose name and value have passed the grammar.
-    pub(super) fn push_parsed(&mut self, name: &[u8], value: &[u8]) {
-        self.append(name, std::iter::once(value), b"", Origin::Parsed);
+    /// Appends a field whose name and value have passed the grammar; `known` is the name's identity.
+    pub(super) fn push_parsed(&mut self, known: Known, name: &[u8], value: &[u8]) {
+        self.append(known, name, std::iter::once(value), b"", Origin::Parsed);
     }
 
     /// Appends one field whose value is all of `values` with `separator` between them; all have passed the grammar.
@@ -100,11 +101,12 @@ impl Fields {
         values: impl Iterator<Item = &'a [u8]>,
         separator: &[u8],
     ) {
-        self.append(name, values, separator, Origin::Parsed);
+        self.append(Known::of(name), name, values, separator, Origin::Parsed);
     }
 
     fn append<'a>(
         &mut self,
+        known: Known,
         name: &[u8],
         values: impl Iterator<Item = &'a [u8]>,
         separator: &[u8],
@@ -120,7 +122,7 @@ impl Fields {
             self.bytes.extend_from_slice(value);
         }
         self.entries.push(Entry {
-            known: Known::of(name),
+            known,
             live: true,
             origin,
             name_start: offset(name_start),

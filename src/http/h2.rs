@@ -47,14 +47,14 @@ pub fn request_from_h2(
         if name == header::HOST {
             continue;
         }
-        check_h2_field(name, value)?;
+        let known = check_h2_field(name, value)?;
         count += usize::from(name != header::COOKIE);
         if count > limits.allowed_fields() {
             return Err(HeadError::TooManyFields);
         }
         if name != header::COOKIE {
-            head.fields
-                .push_parsed(name.as_str().as_bytes(), value.as_bytes());
+            let name = name.as_str().as_bytes();
+            head.fields.push_parsed(known, name, value.as_bytes());
         }
     }
     if parts.headers.contains_key(header::COOKIE) {
@@ -103,9 +103,9 @@ pub fn response_from_h2(parts: &response::Parts, head: &mut ResponseHead) -> Res
         return Err(HeadError::BadStatusLine);
     }
     for (name, value) in &parts.headers {
-        check_h2_field(name, value)?;
-        head.fields
-            .push_parsed(name.as_str().as_bytes(), value.as_bytes());
+        let known = check_h2_field(name, value)?;
+        let name = name.as_str().as_bytes();
+        head.fields.push_parsed(known, name, value.as_bytes());
     }
     Ok(())
 }
@@ -130,7 +130,8 @@ pub fn response_to_h2(head: &ResponseHead) -> Result<::http::Response<()>, HeadE
 pub fn trailers_from_h2(map: &HeaderMap) -> Fields {
     let mut fields = Fields::new();
     for (name, value) in map {
-        fields.push_parsed(name.as_str().as_bytes(), trim(value.as_bytes()));
+        let name = name.as_str().as_bytes();
+        fields.push_parsed(Known::of(name), name, trim(value.as_bytes()));
     }
     fields.remove_where(|field| !is_allowed(field));
     fields
@@ -183,7 +184,7 @@ fn read_hosts(
     }
 }
 
-fn check_h2_field(name: &HeaderName, value: &HeaderValue) -> Result<(), HeadError> {
+fn check_h2_field(name: &HeaderName, value: &HeaderValue) -> Result<Known, HeadError> {
     let known = Known::of(name.as_str().as_bytes());
     if is_connection_specific(known) || (known == Known::Te && value != "trailers") {
         return Err(HeadError::ConnectionSpecificField);
@@ -192,7 +193,7 @@ fn check_h2_field(name: &HeaderName, value: &HeaderValue) -> Result<(), HeadErro
     if trim(value.as_bytes()).len() != value.len() {
         return Err(HeadError::BadFieldValue);
     }
-    Ok(())
+    Ok(known)
 }
 
 fn authority_of(head: &RequestHead) -> Result<Authority, HeadError> {
@@ -486,7 +487,9 @@ mod tests {
             ("TE", "trailers"),
             ("Content-Length", "5"),
         ] {
-            head.fields.push_parsed(name.as_bytes(), value.as_bytes());
+            let name = name.as_bytes();
+            head.fields
+                .push_parsed(Known::of(name), name, value.as_bytes());
         }
         head.fields.push(b"X-Made", b" a\r\nb ");
         head.fields.push(b"X-\r\n", b"c");

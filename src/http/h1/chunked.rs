@@ -1,7 +1,7 @@
 //! Chunked bodies, both ways (RFC 9112 section 7.1): a strict incremental decoder and the writers.
 
 use crate::http::error::HeadError;
-use crate::http::fields::Fields;
+use crate::http::fields::{Fields, Known};
 use crate::http::grammar::is_token_byte;
 use crate::http::limits::MAX_FIELDS;
 use crate::http::trailers::is_allowed;
@@ -191,7 +191,8 @@ impl ChunkDecoder {
         };
         let mut trailers = Fields::new();
         for field in parsed {
-            trailers.push_parsed(field.name.as_bytes(), field.value);
+            let name = field.name.as_bytes();
+            trailers.push_parsed(Known::of(name), name, field.value);
         }
         trailers.remove_where(|field| !is_allowed(field));
         self.lines = Vec::new();

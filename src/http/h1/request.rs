@@ -131,8 +131,10 @@ fn read_fields(
 ) -> Result<(), HeadError> {
     let mut host = None;
     for field in fields {
-        if Known::of(field.name.as_bytes()) != Known::Host {
-            head.fields.push_parsed(field.name.as_bytes(), field.value);
+        let name = field.name.as_bytes();
+        let known = Known::of(name);
+        if known != Known::Host {
+            head.fields.push_parsed(known, name, field.value);
         } else if host.replace(field.value).is_some() {
             return Err(HeadError::DuplicateHost);
         }

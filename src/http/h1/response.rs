@@ -7,6 +7,7 @@ use httparse::Status;
 use super::field_fault;
 use super::scan::HeadScan;
 use crate::http::error::HeadError;
+use crate::http::fields::Known;
 use crate::http::head::{ResponseHead, Version};
 use crate::http::limits::{HeadLimits, MAX_FIELDS};
 
@@ -62,7 +63,8 @@ fn read_head(bytes: &[u8], limits: &HeadLimits, head: &mut ResponseHead) -> Resu
     head.reason
         .extend_from_slice(response.reason.unwrap_or_default().as_bytes());
     for field in response.headers.iter() {
-        head.fields.push_parsed(field.name.as_bytes(), field.value);
+        let name = field.name.as_bytes();
+        head.fields.push_parsed(Known::of(name), name, field.value);
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ use super::{
     status::{Cause, Outcome, Phase, ReloadReport, Status},
     watch::{
         FileWatch,
-        files::{Changed, Watched},
+        files::{Changed, Look, Watched},
     },
     world::{Identity, Origin, Read, Reading, World, read},
 };
@@ -64,7 +64,7 @@ pub struct Controller<D: DataPlane> {
     identity: Identity,
     /// The files of the configuration that serves.
     watched: Watched,
-    read_at: SystemTime,
+    look: Look,
     /// The warnings of the first configuration.
     diagnostics: Diagnostics,
     /// Whether the files say something else than what serves, because it was refused.
@@ -89,7 +89,7 @@ impl<D: DataPlane> Controller<D> {
             config,
             identity,
             watched,
-            read_at,
+            look,
             diagnostics,
         } = start.origin;
         let (status, following) = watch::channel(Arc::new(Status {
@@ -110,7 +110,7 @@ impl<D: DataPlane> Controller<D> {
             started: config,
             identity,
             watched,
-            read_at,
+            look,
             diagnostics,
             behind: false,
             status,
@@ -163,7 +163,7 @@ impl<D: DataPlane> Controller<D> {
         if let Some(sockets) = self.sockets.take() {
             self.plane.apply(sockets);
         }
-        running.files.set(self.watched.clone(), self.read_at);
+        running.files.set(self.watched.clone(), std::mem::take(&mut self.look));
         certificates::publish(&self.stores, &self.config());
         let now = SystemTime::now();
         self.stores
@@ -291,7 +291,7 @@ impl<D: DataPlane> Controller<D> {
             outcome,
             diagnostics,
             watched,
-            read_at,
+            look,
         } = reading;
         let (outcome, remarks) = match outcome {
             Read::New(world) => match self.put_into_effect(*world, running).await {
@@ -312,7 +312,7 @@ impl<D: DataPlane> Controller<D> {
         } else {
             self.watched = files.clone();
         }
-        running.files.set(files, read_at);
+        running.files.set(files, look);
         (outcome, diagnostics, remarks)
     }
 

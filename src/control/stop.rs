@@ -61,3 +61,65 @@ async fn next(signals: &mut mpsc::Receiver<StopSignal>) -> StopSignal {
 
 /// How long the controller may take to begin the drain.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Phase, testing::Bench};
+
+    const SLOW: &str = "[server]\ndrain = \"1h\"\n";
+
+    #[tokio::test]
+    async fn a_signal_drains_and_the_last_exchange_ends_the_wait() {
+        let bench = Bench::start(SLOW).await;
+        let (sender, mut signals) = mpsc::channel(1);
+        sender.send(StopSignal::Terminate).await.unwrap();
+        bench.plane.ended.notify_one();
+        let stopped = stop(&bench.control, &*bench.plane, &mut signals).await;
+        assert_eq!(stopped, Stopped::Idle);
+        assert_eq!(bench.control.status().phase, Phase::Draining);
+        assert_eq!(bench.plane.drains(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_ends_the_wait_at_once() {
+        let bench = Bench::start(SLOW).await;
+        let (sender, mut signals) = mpsc::channel(2);
+        sender.send(StopSignal::Terminate).await.unwrap();
+        sender.send(StopSignal::Interrupt).await.unwrap();
+        let stopped = stop(&bench.control, &*bench.plane, &mut signals).await;
+        assert_eq!(stopped, Stopped::Forced);
+    }
+
+    #[tokio::test]
+    async fn the_deadline_ends_the_wait() {
+        let bench = Bench::start("[server]\ndrain = \"1ms\"\n").await;
+        let (sender, mut signals) = mpsc::channel(1);
+        sender.send(StopSignal::Terminate).await.unwrap();
+        let stopped = stop(&bench.control, &*bench.plane, &mut signals).await;
+        assert_eq!(stopped, Stopped::Deadline);
+    }
+
+    #[tokio::test]
+    async fn a_drain_at_the_admin_address_is_a_wish_to_stop() {
+        let bench = Bench::start(SLOW).await;
+        let (_sender, mut signals) = mpsc::channel(1);
+        bench.control.drain().await.unwrap();
+        bench.plane.ended.notify_one();
+        let stopped = stop(&bench.control, &*bench.plane, &mut signals).await;
+        assert_eq!(stopped, Stopped::Idle);
+        assert_eq!(bench.plane.drains(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_controller_that_has_ended_does_not_keep_the_process() {
+        let bench = Bench::start(SLOW).await;
+        let (control, plane) = (bench.control.clone(), std::sync::Arc::clone(&bench.plane));
+        drop(bench);
+        let (sender, mut signals) = mpsc::channel(1);
+        sender.send(StopSignal::Terminate).await.unwrap();
+        plane.ended.notify_one();
+        assert_eq!(stop(&control, &*plane, &mut signals).await, Stopped::Idle);
+        assert_eq!(plane.drains(), 1);
+    }
+}

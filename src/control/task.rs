@@ -11,6 +11,12 @@ impl Task {
     pub(super) fn start(work: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(work).abort_handle())
     }
+
+    /// Tells one task from another.
+    #[cfg(test)]
+    pub(super) fn id(&self) -> tokio::task::Id {
+        self.0.id()
+    }
 }
 
 impl Drop for Task {

@@ -121,6 +121,17 @@ impl Bench {
     }
 }
 
+/// The snapshot of a configuration.
+pub(super) fn snapshot(text: &str, stores: &Stores) -> Snapshot {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.toml");
+    fs::write(&path, text).unwrap();
+    match first(&path, stores) {
+        Ok((snapshot, _)) => snapshot,
+        Err(diagnostics) => panic!("{diagnostics}"),
+    }
+}
+
 pub(super) fn upstream_of(snapshot: &Snapshot, name: &str) -> Arc<crate::snapshot::Upstream> {
     let mut upstreams = snapshot.upstreams.iter();
     Arc::clone(upstreams.find(|u| &*u.name == name).unwrap())

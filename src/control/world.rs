@@ -8,10 +8,10 @@ use std::{
     time::SystemTime,
 };
 
-use super::watch::files::{Watched, changed_after};
+use super::watch::files::{Look, Watched, changed_after};
 use crate::{
     compile::{Compiled, Stores, compile},
-    config::{self, Config, Diagnostics, Loaded},
+    config::{self, Code, Config, Diagnostics, Loaded},
     snapshot::Snapshot,
 };
 
@@ -24,8 +24,8 @@ pub(super) struct Reading {
     pub diagnostics: Diagnostics,
     /// The files that were read or looked for.
     pub watched: Watched,
-    /// When reading began.
-    pub read_at: SystemTime,
+    /// How they were before they were read.
+    pub look: Look,
 }
 
 /// What a configuration came to.
@@ -67,8 +67,8 @@ pub struct Origin {
     pub identity: Identity,
     /// Its files.
     pub watched: Watched,
-    /// When they were read.
-    pub read_at: SystemTime,
+    /// How they were before they were read.
+    pub look: Look,
     /// The warnings.
     pub diagnostics: Diagnostics,
 }
@@ -86,7 +86,7 @@ pub fn first(path: &Path, stores: &Stores) -> Result<(Snapshot, Origin), Diagnos
         config: world.config,
         identity: world.identity,
         watched: reading.watched,
-        read_at: reading.read_at,
+        look: reading.look,
         diagnostics: reading.diagnostics,
     };
     Ok((world.snapshot, origin))
@@ -101,7 +101,7 @@ pub(super) fn read(
     generation: u64,
     current: Option<&Identity>,
 ) -> Reading {
-    let (loaded, read_at) = load_at_rest(path);
+    let (mut loaded, mut look) = load_at_rest(path);
     let mut watched = Watched {
         configuration: loaded.files.clone(),
         includes: loaded.directories.clone(),
@@ -110,11 +110,17 @@ pub(super) fn read(
     let identity = loaded.config.as_ref().map(|config| {
         watched.configuration.append(&mut authorities(config));
         watched.certificates = certificates(config);
+        // These are read below, so this is still before.
+        look = std::mem::take(&mut look).or(&Look::at(&watched));
         Identity {
             hash: config::fingerprint(config),
             besides: besides(config, &watched.configuration),
         }
     });
+    if current.is_some() && loaded.config.as_ref().is_some_and(is_empty) {
+        let what = "there is nothing in it, so the configuration before stays";
+        loaded.diagnostics.file_error(Code::NoListeners, path, what);
+    }
     let unchanged = current.is_some() && current == identity.as_ref();
     let (outcome, diagnostics) = if unchanged && !loaded.diagnostics.has_errors() {
         (Read::Unchanged, loaded.diagnostics)
@@ -122,7 +128,7 @@ pub(super) fn read(
         let Compiled {
             snapshot,
             diagnostics,
-        } = compile(&loaded, stores, generation, read_at);
+        } = compile(&loaded, stores, generation, SystemTime::now());
         let outcome = match (snapshot, loaded.config, identity) {
             (Some(snapshot), Some(config), Some(identity)) => Read::New(Box::new(World {
                 snapshot,
@@ -137,22 +143,37 @@ pub(super) fn read(
         outcome,
         diagnostics,
         watched,
-        read_at,
+        look,
     }
 }
 
-/// Reads the files, and again when one of them changed meanwhile: half a file may be a good configuration, of which the
-/// other half of the listeners would be missed.
-fn load_at_rest(path: &Path) -> (Loaded, SystemTime) {
-    let mut tries = 0;
-    loop {
-        let read_at = SystemTime::now();
-        let loaded = config::load(path);
-        tries += 1;
-        if tries == TRIES || !changed_after(&loaded.files, read_at) {
-            return (loaded, read_at);
-        }
+/// Reads the files, and how they were before. When one of them changed meanwhile, they are read again: half a file may
+/// be a good configuration, which lacks the other half of the listeners.
+fn load_at_rest(path: &Path) -> (Loaded, Look) {
+    let began = SystemTime::now();
+    let mut loaded = config::load(path);
+    let mut before = look(&loaded);
+    if !changed_after(&loaded.files, began) {
+        return (loaded, before);
     }
+    let mut tries = 1;
+    loop {
+        loaded = config::load(path);
+        tries += 1;
+        let after = look(&loaded);
+        if tries == TRIES || !after.since(&before).any() {
+            return (loaded, before);
+        }
+        before = after;
+    }
+}
+
+fn look(loaded: &Loaded) -> Look {
+    Look::at(&Watched {
+        configuration: loaded.files.clone(),
+        includes: loaded.directories.clone(),
+        certificates: Vec::new(),
+    })
 }
 
 impl Identity {
@@ -161,6 +182,12 @@ impl Identity {
     pub fn hash(&self) -> &str {
         &self.hash
     }
+}
+
+/// Whether this is a file that was emptied to be written again, or lost when the disk was full: nobody wants a running
+/// gateway to take that for its configuration.
+fn is_empty(config: &Config) -> bool {
+    config.listeners.is_empty() && config.routes.is_empty() && config.upstreams.iter().next().is_none()
 }
 
 /// A number for what stands in the files that were read and are no texts of the configuration. Secrets from the

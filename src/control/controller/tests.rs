@@ -95,6 +95,17 @@ async fn a_file_that_is_no_configuration_is_refused() {
 }
 
 #[tokio::test]
+async fn an_emptied_file_does_not_close_every_listener() {
+    let bench = Bench::start(ONE).await;
+    for nothing in ["", "# nothing yet\n"] {
+        let report = bench.reload(nothing).await;
+        assert_eq!(report.outcome, Outcome::Refused);
+        assert_eq!(report.diagnostics.errors(), 1, "{}", report.diagnostics);
+    }
+    assert_eq!(bench.plane.applied().len(), 1);
+}
+
+#[tokio::test]
 async fn a_port_in_use_refuses_the_whole_reload() {
     let bench = Bench::start(ONE).await;
     *bench.plane.taken.lock().unwrap() = Some(8081);

@@ -204,3 +204,6 @@ fn part(whole: Duration, random: u64) -> Duration {
 const FIRST_CHECKS: Duration = Duration::from_millis(500);
 /// No interval is shorter.
 const SHORTEST: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests;

@@ -116,37 +116,14 @@ impl Look {
         }
     }
 
-    /// Marks each file that only this look knows and that may have changed after it was read at `read_at`, so that the
-    /// next look sees it as changed.
-    pub fn doubt(&mut self, before: &Self, read_at: SystemTime) {
-        let files = self.configuration.iter_mut();
-        for (path, stamp) in files.chain(self.certificates.iter_mut()) {
-            if !before.knows(path) && stamp.is_some_and(|stamp| stamp.is_after(read_at)) {
-                *stamp = None;
-            }
-        }
-    }
-
-    fn knows(&self, path: &Path) -> bool {
-        self.configuration.contains_key(path) || self.certificates.contains_key(path)
-    }
-
-    /// This look, but with what `before` says of the files that both know: what changed between the two is then seen
-    /// at the next look.
+    /// This look, and for the files that it does not know the other one.
     #[must_use]
-    pub fn keeping(mut self, before: &Self) -> Self {
-        for (path, stamp) in self
-            .configuration
-            .iter_mut()
-            .chain(self.certificates.iter_mut())
-        {
-            if let Some(earlier) = before
-                .configuration
-                .get(path)
-                .or_else(|| before.certificates.get(path))
-            {
-                *stamp = *earlier;
-            }
+    pub fn or(mut self, other: &Self) -> Self {
+        for (path, stamp) in &other.configuration {
+            self.configuration.entry(path.clone()).or_insert(*stamp);
+        }
+        for (path, stamp) in &other.certificates {
+            self.certificates.entry(path.clone()).or_insert(*stamp);
         }
         self
     }
@@ -384,29 +361,31 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_look_still_shows_what_changed_before_it() {
+    fn a_completed_look_keeps_what_it_knows() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.toml");
-        fs::write(&file, "1").unwrap();
-        let watched = watch(&file);
-        let before = Look::at(&watched);
-        fs::write(&file, "22").unwrap();
-        let kept = Look::at(&watched).keeping(&before);
-        assert!(Look::at(&watched).since(&kept).configuration);
+        let (one, two) = (folder.path().join("1.toml"), folder.path().join("2.toml"));
+        fs::write(&one, "1").unwrap();
+        fs::write(&two, "1").unwrap();
+        let first = Look::at(&watch(&one));
+        let mut both = watch(&one);
+        both.extend(&watch(&two));
+        fs::write(&one, "22").unwrap();
+        let completed = first.or(&Look::at(&both));
+        assert!(Look::at(&watch(&one)).since(&completed).any());
+        assert!(!Look::at(&watch(&two)).since(&completed).any());
+        fs::write(&two, "22").unwrap();
+        assert!(Look::at(&watch(&two)).since(&completed).any());
     }
 
     #[test]
-    fn a_new_file_that_changed_after_it_was_read_is_seen_at_the_next_look() {
+    fn a_file_written_just_now_may_have_changed_since() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.toml");
         fs::write(&file, "1").unwrap();
-        let watched = watch(&file);
         let written = fs::metadata(&file).unwrap().modified().unwrap();
-        let mut look = Look::at(&watched);
-        look.doubt(&Look::default(), written + Duration::from_secs(1));
-        assert!(!Look::at(&watched).since(&look).any());
-        look.doubt(&Look::default(), written - Duration::from_secs(1));
-        assert!(Look::at(&watched).since(&look).configuration);
+        let files = [file];
+        assert!(changed_after(&files, written));
+        assert!(!changed_after(&files, written + Duration::from_secs(1)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub mod files;
 use std::{
     collections::BTreeSet,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use notify::{
@@ -77,12 +77,11 @@ impl FileWatch {
         }
     }
 
-    /// Watches these files from now on. They were read at `read_at`; what changed since then is reported.
-    pub fn set(&mut self, watched: Watched, read_at: SystemTime) {
-        let mut look = Look::at(&watched).keeping(&self.reported);
-        look.doubt(&self.reported, read_at);
-        self.seen = look.clone();
-        self.reported = look;
+    /// Watches these files from now on. `look` is how they were before they were read: what has changed since then is
+    /// reported.
+    pub fn set(&mut self, watched: Watched, look: Look) {
+        self.reported = look.or(&self.reported).or(&Look::at(&watched));
+        self.seen = self.reported.clone();
         self.watched = watched;
         self.arm();
         // What happened between the look and the arming gave no hint.
@@ -212,7 +211,7 @@ mod tests {
         let file = folder.path().join("a.toml");
         fs::write(&file, "1").unwrap();
         let mut files = FileWatch::new();
-        files.set(watch(&file), SystemTime::now() + Duration::from_secs(1));
+        files.set(watch(&file), Look::at(&watch(&file)));
         fs::write(folder.path().join("new"), "2").unwrap();
         fs::rename(folder.path().join("new"), &file).unwrap();
         assert!(heard(&mut files).await.configuration);
@@ -222,10 +221,11 @@ mod tests {
     async fn a_change_made_before_the_watch_began_is_heard() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.toml");
-        let read_at = SystemTime::now();
         fs::write(&file, "1").unwrap();
+        let before = Look::at(&watch(&file));
+        fs::write(&file, "22").unwrap();
         let mut files = FileWatch::new();
-        files.set(watch(&file), read_at);
+        files.set(watch(&file), before);
         assert!(heard(&mut files).await.configuration);
     }
 
@@ -235,7 +235,7 @@ mod tests {
         let file = folder.path().join("a.toml");
         fs::write(&file, "1").unwrap();
         let mut files = FileWatch::polling();
-        files.set(watch(&file), SystemTime::now() + Duration::from_secs(1));
+        files.set(watch(&file), Look::at(&watch(&file)));
         fs::write(&file, "22").unwrap();
         assert!(heard(&mut files).await.configuration);
     }

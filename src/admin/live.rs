@@ -20,8 +20,8 @@ pub struct Live {
     pub snapshots: Arc<SnapshotCell>,
     /// All figures.
     pub metrics: Arc<Metrics>,
-    /// The program log.
-    pub log: LogHandle,
+    /// The program log; `None` when it belongs to somebody else, as in a process with several gateways.
+    pub log: Option<Arc<LogHandle>>,
     /// The start of the gateway's clock.
     pub clock: Instant,
 }
@@ -48,11 +48,14 @@ impl Operations for Live {
         self.control.drain().await
     }
 
-    fn log_level(&self) -> String {
-        self.log.level()
+    fn log_level(&self) -> Option<String> {
+        self.log.as_ref().map(|log| log.level())
     }
 
     fn set_log_level(&self, level: &str) -> Result<(), String> {
-        self.log.set_level(level)
+        match &self.log {
+            Some(log) => log.set_level(level),
+            None => Err("this gateway has no program log of its own".to_owned()),
+        }
     }
 }

@@ -25,8 +25,8 @@ pub trait Operations: Send + Sync + 'static {
     /// Begins to drain: running exchanges end, and the process ends after the last one.
     fn drain(&self) -> impl Future<Output = Result<(), Ended>> + Send;
 
-    /// The level of the program log.
-    fn log_level(&self) -> String;
+    /// The level of the program log; `None` when this gateway has none of its own.
+    fn log_level(&self) -> Option<String>;
 
     /// Changes the level of the program log; the error says what is wrong with `level`.
     fn set_log_level(&self, level: &str) -> Result<(), String>;
@@ -124,8 +124,8 @@ pub(super) mod fake {
             Ok(())
         }
 
-        fn log_level(&self) -> String {
-            self.level.lock().unwrap().clone()
+        fn log_level(&self) -> Option<String> {
+            Some(self.level.lock().unwrap().clone())
         }
 
         fn set_log_level(&self, level: &str) -> Result<(), String> {

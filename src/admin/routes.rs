@@ -365,7 +365,7 @@ mod tests {
             let status = ask(&fake, Method::PUT, "/log-level", wrong).await.0;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
         }
-        assert_eq!(fake.log_level(), "debug");
+        assert_eq!(fake.log_level().as_deref(), Some("debug"));
     }
 
     #[tokio::test]

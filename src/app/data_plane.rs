@@ -114,6 +114,7 @@ impl DataPlane for Plane {
                 }
                 (None, Some(bound)) => {
                     let admission = Admission::new(&self.places, plan.limits.connections);
+                    tracing::info!(listener = %plan.name, address = %bound.local, "listening");
                     self.workers.open(&key, &plan, &admission, bound.sockets);
                     Door {
                         key,

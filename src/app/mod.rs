@@ -21,7 +21,6 @@ use pingora_core::{
     server::{ListenFds, RunArgs, Server, ShutdownWatch, configuration::ServerConf},
     services::Service,
 };
-use tokio::sync::mpsc;
 
 use crate::{
     admin::{Admin, Live},
@@ -29,7 +28,7 @@ use crate::{
     config::{self, Config, Diagnostics},
     control::{
         self, Cause, ControlHandle, Controller, DataPlane, Start,
-        signals::{ChangeSignal, ChangeSignals, StopSignal, StopSignals},
+        signals::{ChangeSignal, ChangeSignals},
     },
     engine::Workers,
     listener::admission::Places,
@@ -114,25 +113,28 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn assemble(config: PathBuf) -> Result<Self, StartError> {
+    fn assemble(path: PathBuf) -> Result<Self, StartError> {
         let clock = Instant::now();
         // The number of workers is written in the configuration, and the stores have a place for each worker.
-        let loaded = crate::config::load(&config);
+        let loaded = config::load(&path);
         let workers = loaded
             .config
             .as_ref()
-            .and_then(|config| config.server.workers)
+            .and_then(|config| config.server.workers.as_deref().copied())
             .map_or_else(cores, |workers| usize::from(workers.get()));
         let metrics = Arc::new(Metrics::new(workers));
-        let access_logs = LogSink::start(metrics.gateway().access_log())
-            .map_err(|error| StartError::System { what: "the access log", error })?;
+        let access_logs =
+            LogSink::start(metrics.gateway().access_log()).map_err(|error| StartError::System {
+                what: "the access log",
+                error,
+            })?;
         let stores = Arc::new(Stores {
             metrics,
             endpoints: crate::balance::EndpointStates::default(),
             tls: TlsStore::default(),
             access_logs: Some(access_logs),
         });
-        let (snapshot, origin) = control::first(&config, &stores).map_err(StartError::Config)?;
+        let (snapshot, origin) = control::first(&path, &stores).map_err(StartError::Config)?;
         let log = start_log(&origin.config)?;
         let plans = snapshot.listeners.clone();
         let cell = SnapshotCell::new(snapshot);
@@ -140,24 +142,35 @@ impl Gateway {
             Some(sink) => Workers::start(workers, &cell, &stores.metrics, sink, clock),
             None => Err(io::ErrorKind::NotFound.into()),
         }
-        .map_err(|error| StartError::System { what: "the workers", error })?;
+        .map_err(|error| StartError::System {
+            what: "the workers",
+            error,
+        })?;
         let places = Arc::new(Places::new(origin.config.server.max_connections.get()));
         let plane = Arc::new(Plane::new(workers, places));
         let sockets = plane.prepare(&plans).map_err(StartError::Listeners)?;
         let admin = bind_admin(&origin.config)?;
         let (controller, control) = Controller::new(Start {
-            path: config,
+            path,
             stores: Arc::clone(&stores),
             cell: Arc::clone(&cell),
             plane: Arc::clone(&plane),
             sockets,
             origin,
         });
-        Ok(Self { stores, plane, controller, control, admin, log, cell, clock })
+        Ok(Self {
+            stores,
+            plane,
+            controller,
+            control,
+            admin,
+            log,
+            cell,
+            clock,
+        })
     }
 
     fn serve(self, started: Option<Box<dyn FnOnce() + Send + Sync>>) {
-        let (signal, signals) = mpsc::channel(4);
         let conf = ServerConf {
             // How long running exchanges may take is for the drain to say, before Pingora is told anything.
             grace_period_seconds: Some(0),
@@ -166,12 +179,12 @@ impl Gateway {
             ..ServerConf::default()
         };
         let mut chassis = Server::new_with_opt_and_conf(None, conf);
-        let shutdown = Shutdown::new(self.control.clone(), Arc::clone(&self.plane), signals);
+        let shutdown = Shutdown::new(self.control.clone(), Arc::clone(&self.plane));
         let operator = Live {
             control: self.control.clone(),
             snapshots: self.cell,
             metrics: Arc::clone(&self.stores.metrics),
-            log: self.log,
+            log: Some(Arc::new(self.log)),
             clock: self.clock,
         };
         chassis.add_service(ControlPlane {
@@ -180,7 +193,6 @@ impl Gateway {
             admin: self.admin,
             operator: Arc::new(operator),
             stores: Arc::clone(&self.stores),
-            signal,
             started,
         });
         chassis.bootstrap();
@@ -204,27 +216,22 @@ struct ControlPlane {
     admin: Option<std::net::TcpListener>,
     operator: Arc<Live>,
     stores: Arc<Stores>,
-    signal: mpsc::Sender<StopSignal>,
     started: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 #[async_trait]
 impl Service for ControlPlane {
-    async fn start_service(
-        &mut self,
-        _: Option<ListenFds>,
-        _: ShutdownWatch,
-        _: usize,
-    ) {
+    async fn start_service(&mut self, _: Option<ListenFds>, _: ShutdownWatch, _: usize) {
         // Signals are caught before anything is open, so that none of them ends the process by default.
-        match (StopSignals::new(), ChangeSignals::new()) {
-            (Ok(stop), Ok(change)) => {
-                tokio::spawn(pass_on(stop, self.signal.clone()));
-                tokio::spawn(follow(change, self.control.clone(), Arc::clone(&self.stores)));
+        match ChangeSignals::new() {
+            Ok(change) => {
+                tokio::spawn(follow(
+                    change,
+                    self.control.clone(),
+                    Arc::clone(&self.stores),
+                ));
             }
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(%error, "cannot catch signals");
-            }
+            Err(error) => tracing::error!(%error, "cannot catch signals"),
         }
         if let Some(admin) = self.admin.take() {
             match Admin::from_listener(admin) {
@@ -237,7 +244,7 @@ impl Service for ControlPlane {
         }
         if let Some(controller) = self.controller.take() {
             let running = tokio::spawn(controller.run());
-            self.control.ready().await;
+            self.control.started().await;
             tracing::info!("ready");
             if let Some(started) = self.started.take() {
                 started();
@@ -255,10 +262,6 @@ impl Service for ControlPlane {
     fn threads(&self) -> Option<usize> {
         Some(1)
     }
-}
-
-async fn pass_on(mut signals: StopSignals, stop: mpsc::Sender<StopSignal>) {
-    while stop.send(signals.next().await).await.is_ok() {}
 }
 
 async fn follow(mut signals: ChangeSignals, control: ControlHandle, stores: Arc<Stores>) {
@@ -283,9 +286,9 @@ fn cores() -> usize {
 }
 
 fn start_log(config: &Config) -> Result<LogHandle, StartError> {
-    let format = match config.log.format {
-        config::LogFormat::Text => log::LogFormat::Text,
-        config::LogFormat::Json => log::LogFormat::Json,
+    let format = match *config.log.format {
+        config::server::LogFormat::Text => log::LogFormat::Text,
+        config::server::LogFormat::Json => log::LogFormat::Json,
     };
     log::start(format, &config.log.level).map_err(|reason| StartError::System {
         what: "the program log",
@@ -294,10 +297,10 @@ fn start_log(config: &Config) -> Result<LogHandle, StartError> {
 }
 
 fn bind_admin(config: &Config) -> Result<Option<std::net::TcpListener>, StartError> {
-    if !config.admin.enabled {
+    if !*config.admin.enabled {
         return Ok(None);
     }
-    let address = config.admin.address;
+    let address = *config.admin.address;
     std::net::TcpListener::bind(address)
         .map(Some)
         .map_err(|error| StartError::Admin { address, error })

@@ -4,37 +4,34 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 
 use super::data_plane::Plane;
-use crate::control::{self, ControlHandle, signals::StopSignal};
+use crate::control::{self, ControlHandle, signals::StopSignals};
 
 /// Waits for the end.
 pub(super) struct Shutdown {
     control: ControlHandle,
     plane: Arc<Plane>,
-    /// Locked by the one who waits, for as long as it waits.
-    signals: Mutex<mpsc::Receiver<StopSignal>>,
 }
 
 impl Shutdown {
-    pub(super) fn new(
-        control: ControlHandle,
-        plane: Arc<Plane>,
-        signals: mpsc::Receiver<StopSignal>,
-    ) -> Self {
-        Self {
-            control,
-            plane,
-            signals: Mutex::new(signals),
-        }
+    pub(super) const fn new(control: ControlHandle, plane: Arc<Plane>) -> Self {
+        Self { control, plane }
     }
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Shutdown {
     async fn recv(&self) -> ShutdownSignal {
-        let mut signals = self.signals.lock().await;
+        let mut signals = match StopSignals::new() {
+            Ok(signals) => signals.listen(),
+            Err(error) => {
+                tracing::error!(%error, "cannot catch signals");
+                // Without a sender: only the admin address can stop this process in order.
+                mpsc::channel(1).1
+            }
+        };
         control::stop(&self.control, &*self.plane, &mut signals).await;
         // The waiting is over: Pingora has nothing to add to it.
         ShutdownSignal::FastShutdown

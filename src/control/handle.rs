@@ -72,6 +72,16 @@ impl ControlHandle {
         self.status.clone()
     }
 
+    /// Waits until the listeners are open, or the controller has ended.
+    pub async fn started(&self) {
+        // An error means that the controller has ended.
+        let _ = self
+            .status
+            .clone()
+            .wait_for(|status| status.phase != Phase::Starting)
+            .await;
+    }
+
     /// Waits until a drain has begun, or the controller has ended.
     pub async fn draining(&self) {
         // An error means that the controller has ended.

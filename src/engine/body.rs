@@ -69,7 +69,6 @@ pub(crate) enum Waits {
     Sink,
 }
 
-
 impl Flow {
     /// Moves what can be moved now. `moved` counts the bytes; `waits` tells on whom it waits when it is pending.
     pub(crate) fn poll<S: Source, K: Sink>(

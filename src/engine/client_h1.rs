@@ -74,7 +74,12 @@ impl Client for ClientH1<'_> {
         let outbound = &mut self.connection.outbound;
         if head.status == 101 {
             let protocol = upgrade.unwrap_or_default();
-            write_response_head(head, Framing::None, ConnectionHeader::Upgrade(protocol), outbound);
+            write_response_head(
+                head,
+                Framing::None,
+                ConnectionHeader::Upgrade(protocol),
+                outbound,
+            );
             return Ok(());
         }
         let (framing, body) = match length {

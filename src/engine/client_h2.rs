@@ -2,8 +2,8 @@
 
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use ::h2::{Reason, RecvStream, server::SendResponse};
+use bytes::Bytes;
 
 use super::{
     body::{Fill, Sink, Source},

@@ -2,8 +2,8 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use ::h2::client::SendRequest;
+use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 

@@ -48,6 +48,9 @@ mod tests {
 
     #[test]
     fn the_rfcs_example_is_written_as_there() {
-        assert_eq!(&format(784_111_777).unwrap(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(
+            &format(784_111_777).unwrap(),
+            b"Sun, 06 Nov 1994 08:49:37 GMT"
+        );
     }
 }

@@ -1,13 +1,7 @@
 //! Accepting: one listening socket of one worker, and what a connection goes through before its first request.
 
 use std::{
-    cell::RefCell,
-    future::poll_fn,
-    io,
-    net::SocketAddr,
-    rc::Rc,
-    sync::Arc,
-    task::Poll,
+    cell::RefCell, future::poll_fn, io, net::SocketAddr, rc::Rc, sync::Arc, task::Poll,
     time::Instant,
 };
 
@@ -169,13 +163,18 @@ async fn receive(worker: &Rc<Worker>, plan: &Arc<ListenerPlan>, tcp: TcpStream, 
             match deadline.bound(handshake).await {
                 Ok(Ok(tls)) => {
                     let info = TlsInfo::of(tls.get_ref().1);
-                    let resumed = if info.resumed { Resumed::Yes } else { Resumed::No };
+                    let resumed = if info.resumed {
+                        Resumed::Yes
+                    } else {
+                        Resumed::No
+                    };
                     plan.metrics.tls_handshake(worker.id, info.version, resumed);
                     if info.outlived_its_certificate(unix_now()) {
                         // A resumed session outlives the certificate it began with; the handshake does not look again.
-                        return plan
-                            .metrics
-                            .tls_handshake_failed(worker.id, HandshakeFault::CertificateExpired.reason());
+                        return plan.metrics.tls_handshake_failed(
+                            worker.id,
+                            HandshakeFault::CertificateExpired.reason(),
+                        );
                     }
                     connection.tls = Some(session_of(&info));
                     Socket::Accepted(Box::new(tls))
@@ -186,9 +185,7 @@ async fn receive(worker: &Rc<Worker>, plan: &Arc<ListenerPlan>, tcp: TcpStream, 
                     return plan.metrics.tls_handshake_failed(worker.id, reason);
                 }
                 Err(_) => {
-                    return plan
-                        .metrics
-                        .tls_handshake_failed(worker.id, "tls_timeout");
+                    return plan.metrics.tls_handshake_failed(worker.id, "tls_timeout");
                 }
             }
         }
@@ -278,7 +275,9 @@ async fn read_proxy_header(tcp: &TcpStream) -> Result<ProxyHeader, &'static str>
         header.extend_from_slice(peeked.get(..count).unwrap_or_default());
         let parsed = proxy_protocol::parse(&header).map_err(|error| error.reason())?;
         // Until it is complete, all that is there belongs to the header.
-        let used = parsed.as_ref().map_or(count, |(length, _)| length.saturating_sub(known));
+        let used = parsed
+            .as_ref()
+            .map_or(count, |(length, _)| length.saturating_sub(known));
         take(tcp, &mut peeked, used).await.map_err(gone)?;
         if let Some((_, header)) = parsed {
             return Ok(header);
@@ -305,7 +304,9 @@ async fn take(tcp: &TcpStream, buffer: &mut [u8], count: usize) -> io::Result<()
 fn unix_now() -> i64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        .map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        })
 }
 
 fn session_of(info: &TlsInfo) -> TlsSession {

@@ -130,14 +130,12 @@ impl<'a, C: Client> Carrier<'a, C> {
             .set(Instant::now() + self.exchange.connection().listener.deadlines.body);
         let (mut flow, mut waits, mut sent) = (Flow::default(), Waits::Source, 0);
         let (client, deadline) = (&mut *self.client, self.deadline);
-        let outcome = poll_fn(|cx| {
-            match flow.poll(cx, &mut body, client, &mut sent, &mut waits) {
+        let outcome = poll_fn(
+            |cx| match flow.poll(cx, &mut body, client, &mut sent, &mut waits) {
                 Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|(_, fault)| fault)),
-                Poll::Pending => deadline
-                    .poll_expired(cx)
-                    .map(|_| Err(Fault::ClientStalled)),
-            }
-        })
+                Poll::Pending => deadline.poll_expired(cx).map(|_| Err(Fault::ClientStalled)),
+            },
+        )
         .await;
         self.exchange.moved(0, sent);
         if let Err(fault) = outcome {
@@ -156,10 +154,13 @@ impl<'a, C: Client> Carrier<'a, C> {
                 lease.succeeded();
                 return Ok(());
             };
-            match self
-                .exchange
-                .attempt_failed(&self.scratch.request, &lease, fault, progress, (self.worker.id, self.worker.now_ms()))
-            {
+            match self.exchange.attempt_failed(
+                &self.scratch.request,
+                &lease,
+                fault,
+                progress,
+                (self.worker.id, self.worker.now_ms()),
+            ) {
                 Retry::Again => {}
                 Retry::GiveUp => return Err(fault),
             }

@@ -93,7 +93,11 @@ impl H1 {
     }
 
     /// Reads once, at least one byte unless the other end is at its end (`false`).
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<bool>> {
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+    ) -> Poll<io::Result<bool>> {
         if self.inbound.capacity() - self.inbound.len() < room.min(SMALL / 2) {
             self.inbound.reserve(room);
         }
@@ -106,7 +110,9 @@ impl H1 {
         self.incoming = match length {
             BodyLength::Empty | BodyLength::Exact(0) => Incoming::Done,
             BodyLength::Exact(bytes) => Incoming::Exact(bytes),
-            BodyLength::Chunked => Incoming::Chunked(Box::new(ChunkDecoder::new(ChunkLimits::default()))),
+            BodyLength::Chunked => {
+                Incoming::Chunked(Box::new(ChunkDecoder::new(ChunkLimits::default())))
+            }
             BodyLength::UntilClose => Incoming::UntilClose,
         };
     }

@@ -2,8 +2,8 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
 use ::h2::{Reason, RecvStream, SendStream};
+use bytes::{Buf, Bytes};
 
 use super::{
     body::{Fill, Sink, Source},
@@ -143,11 +143,7 @@ impl Source for H2 {
     }
 
     fn ends_after(&self, bytes: usize) -> bool {
-        self.piece.len() == bytes
-            && self
-                .incoming
-                .as_ref()
-                .is_none_or(RecvStream::is_end_stream)
+        self.piece.len() == bytes && self.incoming.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 
     fn trailers(&mut self) -> Option<Fields> {

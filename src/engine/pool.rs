@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use ::h2::client::SendRequest;
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::socket::Socket;

@@ -62,7 +62,15 @@ pub(crate) async fn serve(
         }
         let mut scratch = worker.scratch();
         io.outbound = worker.buffers.outbound();
-        let keep = serve_one(&worker, &connection, &mut io, &mut scratch, &deadline, served).await;
+        let keep = serve_one(
+            &worker,
+            &connection,
+            &mut io,
+            &mut scratch,
+            &deadline,
+            served,
+        )
+        .await;
         worker.reuse(scratch);
         served += 1;
         if !keep {
@@ -131,9 +139,8 @@ async fn serve_one(
         Arrival::Nothing => return false,
         Arrival::Refused(fault, started) => (started, Some(fault)),
     };
-    let may_keep = refusal.is_none()
-        && served + 1 < listener.limits.requests
-        && !worker.is_draining();
+    let may_keep =
+        refusal.is_none() && served + 1 < listener.limits.requests && !worker.is_draining();
     let mut recorded = Recorded::begin(worker, connection, scratch, started);
     let (length, refusal) = match refusal {
         Some(fault) => (BodyLength::Empty, Some(fault)),
@@ -176,7 +183,12 @@ async fn read_head(
     let mut scan = HeadScan::new();
     let mut armed = false;
     loop {
-        match parse_request(&io.inbound, &mut scan, &listener.limits.head, &mut scratch.request) {
+        match parse_request(
+            &io.inbound,
+            &mut scan,
+            &listener.limits.head,
+            &mut scratch.request,
+        ) {
             Ok(Some(used)) => {
                 io.inbound.advance(used);
                 return Arrival::Head(started);

@@ -8,21 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
 use ::h2::{
     RecvStream,
     server::{Builder, SendResponse},
 };
+use bytes::{Bytes, BytesMut};
 
 use super::{
-    client_h2::ClientH2,
-    deadline::Deadline,
-    exchange::Carrier,
-    prefixed::Prefixed,
-    record::Recorded,
-    socket::Socket,
-    unwind::unwinding,
-    worker::Worker,
+    client_h2::ClientH2, deadline::Deadline, exchange::Carrier, prefixed::Prefixed,
+    record::Recorded, socket::Socket, unwind::unwinding, worker::Worker,
 };
 use crate::{
     gateway::{Connection, Fault},

@@ -113,7 +113,10 @@ impl AsyncWrite for Socket {
 }
 
 /// The name to ask an endpoint for: the configured one, or what its address says.
-pub(crate) fn server_name(configured: Option<&ServerName<'static>>, host: &str) -> Option<ServerName<'static>> {
+pub(crate) fn server_name(
+    configured: Option<&ServerName<'static>>,
+    host: &str,
+) -> Option<ServerName<'static>> {
     configured
         .cloned()
         .or_else(|| ServerName::try_from(host.to_owned()).ok())

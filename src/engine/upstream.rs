@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, Bytes};
 use ::h2::client::ResponseFuture;
+use bytes::{Buf, Bytes};
 
 use super::{
     body::{Fill, Sink, Source},
@@ -25,7 +25,8 @@ use crate::{
     gateway::{Exchange, Fault},
     http::{
         BodyLength, Fields, HeadLimits, Method, RequestHead, ResponseHead,
-        h1::{self, ConnectionHeader, Framing, HeadScan}, h2, keep_alive, response_body,
+        h1::{self, ConnectionHeader, Framing, HeadScan},
+        h2, keep_alive, response_body,
     },
     snapshot::{Protocol, Upstream},
 };
@@ -153,9 +154,12 @@ impl RemoteH1<'_> {
         if clean && !self.worker.is_draining() {
             let until = Instant::now() + self.upstream.timeouts.idle;
             self.worker.buffers.recycle(&mut self.connection);
-            self.worker
-                .pools
-                .put(self.key, self.connection.socket, until, self.upstream.max_idle);
+            self.worker.pools.put(
+                self.key,
+                self.connection.socket,
+                until,
+                self.upstream.max_idle,
+            );
         } else {
             self.worker.buffers.recycle(&mut self.connection);
         }
@@ -215,8 +219,7 @@ impl Remote for RemoteH1<'_> {
             Err(error) => return Poll::Ready(Err(Fault::UpstreamMalformed(error))),
         };
         if head.status >= 200 {
-            self.keep = keep_alive(head.version, &head.fields)
-                && length != BodyLength::UntilClose;
+            self.keep = keep_alive(head.version, &head.fields) && length != BodyLength::UntilClose;
             self.connection.expect_body(length);
         }
         Poll::Ready(Ok(length))

@@ -6,8 +6,8 @@ use super::{Exchange, Fault, forwarded, reply_of};
 use crate::{
     filters::{Flow, Reply},
     http::{
-        BodyLength, Method, RequestHead, accepts_trailers, expects_continue,
-        strip_hop_by_hop, upgrade_token,
+        BodyLength, Method, RequestHead, accepts_trailers, expects_continue, strip_hop_by_hop,
+        upgrade_token,
     },
     routing::{self, Candidate},
     snapshot::{Action, SplitTarget, Upstream},
@@ -103,7 +103,11 @@ impl Exchange {
             client: self.origin.client,
         };
         let matched = self.snapshot.router.find(&request).ok_or(Fault::NoRoute)?;
-        let route = self.snapshot.routes.get(matched.route).ok_or(Fault::NoRoute)?;
+        let route = self
+            .snapshot
+            .routes
+            .get(matched.route)
+            .ok_or(Fault::NoRoute)?;
         self.route = Some(Arc::clone(route));
         self.route_index = matched.route;
         self.captures = matched.captures;

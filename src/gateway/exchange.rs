@@ -119,7 +119,10 @@ impl Exchange {
         if let Some(asked) = self.outcome.asked_at.take() {
             self.outcome.upstream += asked.elapsed();
         }
-        let unreachable = matches!(fault, Fault::ConnectFailed | Fault::ConnectTimeout | Fault::UpstreamTls);
+        let unreachable = matches!(
+            fault,
+            Fault::ConnectFailed | Fault::ConnectTimeout | Fault::UpstreamTls
+        );
         if unreachable {
             lease.connect_failed(now_ms);
             let metrics = &lease.endpoint().metrics;
@@ -255,7 +258,11 @@ impl Exchange {
     }
 
     /// Calls `write` with the one record of this exchange and the figures it belongs to.
-    pub fn record(&mut self, head: &RequestHead, write: impl FnOnce(&AccessRecord<'_>, Touched<'_>)) {
+    pub fn record(
+        &mut self,
+        head: &RequestHead,
+        write: impl FnOnce(&AccessRecord<'_>, Touched<'_>),
+    ) {
         if let Some(asked) = self.outcome.asked_at.take() {
             self.outcome.upstream += asked.elapsed();
         }
@@ -334,10 +341,7 @@ impl Exchange {
             scheme: self.origin.scheme,
             listener: &connection.listener.name,
             route: &route.name,
-            upstream: self
-                .upstream
-                .as_ref()
-                .map_or("", |upstream| &upstream.name),
+            upstream: self.upstream.as_ref().map_or("", |upstream| &upstream.name),
             tls: connection.tls.as_ref().map(|session| TlsFacts {
                 version: session.version,
                 sni: some(&session.sni),

@@ -23,7 +23,11 @@ pub struct Origin {
 ///
 /// From a trusted peer, `X-Forwarded-For` is read from right to left past trusted hops; the first address that is not
 /// trusted is the client. From anybody else, every spelling of these fields is removed before ours are written.
-pub(super) fn assert_origin(head: &mut RequestHead, connection: &Connection, snapshot: &Snapshot) -> Origin {
+pub(super) fn assert_origin(
+    head: &mut RequestHead,
+    connection: &Connection,
+    snapshot: &Snapshot,
+) -> Origin {
     let peer = connection.address();
     let mut origin = Origin {
         client: peer,
@@ -104,7 +108,10 @@ fn address_of(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?.trim();
     let plain = text
         .parse::<IpAddr>()
-        .or_else(|_| text.parse::<std::net::SocketAddr>().map(|with_port| with_port.ip()))
+        .or_else(|_| {
+            text.parse::<std::net::SocketAddr>()
+                .map(|with_port| with_port.ip())
+        })
         .or_else(|_| text.trim_matches(['[', ']']).parse::<IpAddr>());
     plain.ok().map(|address| address.to_canonical())
 }

@@ -37,9 +37,7 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
     let harmless = match fault {
         Fault::ConnectFailed | Fault::ConnectTimeout | Fault::UpstreamTls => true,
         Fault::UpstreamRefused => true,
-        Fault::UpstreamClosed => {
-            !progress.head_sent || (progress.reused && method.is_idempotent())
-        }
+        Fault::UpstreamClosed => !progress.head_sent || (progress.reused && method.is_idempotent()),
         Fault::Request(_)
         | Fault::MethodNotAllowed
         | Fault::Misdirected
@@ -56,7 +54,11 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::Drained
         | Fault::Internal => false,
     };
-    if harmless { Retry::Again } else { Retry::GiveUp }
+    if harmless {
+        Retry::Again
+    } else {
+        Retry::GiveUp
+    }
 }
 
 #[cfg(test)]
@@ -73,28 +75,61 @@ mod tests {
     #[test]
     fn a_refused_connection_is_followed_by_another_try() {
         let nothing = Progress::default();
-        assert_eq!(after(Fault::ConnectFailed, nothing, &Method::Post, 1), Retry::Again);
-        assert_eq!(after(Fault::ConnectFailed, nothing, &Method::Post, MOST_ATTEMPTS), Retry::GiveUp);
+        assert_eq!(
+            after(Fault::ConnectFailed, nothing, &Method::Post, 1),
+            Retry::Again
+        );
+        assert_eq!(
+            after(Fault::ConnectFailed, nothing, &Method::Post, MOST_ATTEMPTS),
+            Retry::GiveUp
+        );
     }
 
     #[test]
     fn case_074_a_post_that_may_have_been_seen_is_sent_once() {
-        assert_eq!(after(Fault::UpstreamClosed, KEPT, &Method::Post, 1), Retry::GiveUp);
-        assert_eq!(after(Fault::UpstreamTimeout, KEPT, &Method::Get, 1), Retry::GiveUp);
+        assert_eq!(
+            after(Fault::UpstreamClosed, KEPT, &Method::Post, 1),
+            Retry::GiveUp
+        );
+        assert_eq!(
+            after(Fault::UpstreamTimeout, KEPT, &Method::Get, 1),
+            Retry::GiveUp
+        );
     }
 
     #[test]
     fn case_075_a_get_on_a_kept_connection_that_closed_is_sent_again() {
-        assert_eq!(after(Fault::UpstreamClosed, KEPT, &Method::Get, 1), Retry::Again);
-        let fresh = Progress { reused: false, ..KEPT };
-        assert_eq!(after(Fault::UpstreamClosed, fresh, &Method::Get, 1), Retry::GiveUp);
-        let heard = Progress { heard: true, ..KEPT };
-        assert_eq!(after(Fault::UpstreamClosed, heard, &Method::Get, 1), Retry::GiveUp);
+        assert_eq!(
+            after(Fault::UpstreamClosed, KEPT, &Method::Get, 1),
+            Retry::Again
+        );
+        let fresh = Progress {
+            reused: false,
+            ..KEPT
+        };
+        assert_eq!(
+            after(Fault::UpstreamClosed, fresh, &Method::Get, 1),
+            Retry::GiveUp
+        );
+        let heard = Progress {
+            heard: true,
+            ..KEPT
+        };
+        assert_eq!(
+            after(Fault::UpstreamClosed, heard, &Method::Get, 1),
+            Retry::GiveUp
+        );
     }
 
     #[test]
     fn a_body_that_is_gone_cannot_be_sent_again() {
-        let taken = Progress { body_taken: true, ..KEPT };
-        assert_eq!(after(Fault::UpstreamRefused, taken, &Method::Put, 1), Retry::GiveUp);
+        let taken = Progress {
+            body_taken: true,
+            ..KEPT
+        };
+        assert_eq!(
+            after(Fault::UpstreamRefused, taken, &Method::Put, 1),
+            Retry::GiveUp
+        );
     }
 }

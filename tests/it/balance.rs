@@ -1,0 +1,220 @@
+//! Which endpoint gets a request.
+
+use crate::harness::{Gate, Gateway, Origin, Request, refusing_address, within};
+
+/// The bodies of so many requests over one connection.
+async fn order(gateway: &Gateway, count: usize) -> Vec<String> {
+    let mut client = gateway.connect().await;
+    let mut order = Vec::new();
+    for _ in 0..count {
+        let response = client.ask(Request::get("/")).await;
+        assert_eq!(response.status, 200);
+        order.push(response.text().to_owned());
+    }
+    order
+}
+
+#[tokio::test]
+async fn round_robin_is_smooth_and_keeps_the_weights() {
+    let (a, b, c) = (
+        Origin::answering("a").await,
+        Origin::answering("b").await,
+        Origin::answering("c").await,
+    );
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 1
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "round_robin"
+        endpoints = [{ address = "<a>", weight = 5 }, "<b>", "<c>"]
+        "#,
+        &[("a", &a), ("b", &b), ("c", &c)],
+    )
+    .await;
+    let order = order(&gateway, 28).await;
+    for window in order.windows(7) {
+        let of = |name: &str| window.iter().filter(|other| *other == name).count();
+        assert_eq!((of("a"), of("b"), of("c")), (5, 1, 1), "{order:?}");
+    }
+    let longest = order
+        .chunk_by(|one, next| one == next)
+        .map(<[String]>::len)
+        .max();
+    assert!(
+        longest < Some(5),
+        "a block instead of a smooth order: {order:?}"
+    );
+}
+
+#[tokio::test]
+async fn random_keeps_the_weights_on_average() {
+    let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "random"
+        endpoints = [{ address = "<a>", weight = 3 }, "<b>"]
+        "#,
+        &[("a", &a), ("b", &b)],
+    )
+    .await;
+    let order = order(&gateway, 2000).await;
+    // Five standard deviations to either side of 1500.
+    let share = order.iter().filter(|name| *name == "a").count();
+    assert!((1403..=1597).contains(&share), "{share} of 2000");
+    let turns = order.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(turns > 400, "not random: {turns} turns");
+}
+
+#[tokio::test]
+async fn least_connections_counts_across_workers_and_by_weight() {
+    let gate = Gate::new();
+    let (a, b) = (
+        Origin::behind(&gate, "a").await,
+        Origin::behind(&gate, "b").await,
+    );
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 2
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "least_connections"
+        endpoints = [{ address = "<a>", weight = 3 }, "<b>"]
+        "#,
+        &[("a", &a), ("b", &b)],
+    )
+    .await;
+    let mut clients = Vec::new();
+    for count in 1..=8 {
+        let mut client = gateway.connect().await;
+        client.send(&Request::get("/").bytes()).await;
+        clients.push(client);
+        // The next request is sent when this one holds its endpoint.
+        gate.reached(count).await;
+    }
+    assert_eq!((a.seen().len(), b.seen().len()), (6, 2));
+    gate.open();
+    for client in &mut clients {
+        client.response("GET").await.expect("an answer");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_is_set_aside() {
+    let good = Origin::answering("good").await;
+    let (refusing, _guard) = refusing_address();
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 1
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<refusing>", "<good>"]
+        "#,
+        &[("refusing", &refusing), ("good", &good)],
+    )
+    .await;
+    let order = order(&gateway, 10).await;
+    assert!(order.iter().all(|name| name == "good"));
+    let metrics = gateway.metrics().await;
+    let failures = metrics.sum(
+        "portcullis_upstream_connect_failures_total",
+        &[("upstream", "app")],
+    );
+    // Set aside after the first one, not tried for each request.
+    assert!((1.0..5.0).contains(&failures), "{failures}");
+    assert!(metrics.sum("portcullis_retries_total", &[("upstream", "app")]) >= 1.0);
+    let records = gateway.records(10).await;
+    assert_eq!(records[0].text("attempts"), "2");
+    assert_eq!(records[0].text("endpoint"), good.to_string());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_comes_back_is_used_again() {
+    let (address, guard) = refusing_address();
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<address>"]
+        "#,
+        &[("address", &address)],
+    )
+    .await;
+    let refused = gateway.get("/").await;
+    assert!(matches!(refused.status, 502 | 503), "{}", refused.status);
+    drop(guard);
+    let _origin = Origin::answering_at(address, "back").await;
+    // An upstream with nobody else to ask is tried as soon as its time is over; each answer is an event.
+    within("the endpoint's return", async {
+        while gateway.get("/").await.status != 200 {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn endpoints_may_be_host_names() {
+    let origin = Origin::answering("named").await;
+    let port = origin.address().port();
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["localhost:<port>"]
+        "#,
+        &[("port", &port)],
+    )
+    .await;
+    // The name is resolved in the background; until then there is no endpoint.
+    within("an address for localhost", async {
+        loop {
+            let response = gateway.get("/").await;
+            if response.status == 200 {
+                assert_eq!(response.text(), "named");
+                break;
+            }
+            assert_eq!(response.status, 503);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_resolved_does_not_block_the_start() {
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        path = "/app"
+        upstream = "app"
+        [[route]]
+        name = "ping"
+        path = "/ping"
+        respond = { body = "pong" }
+        [upstream.app]
+        endpoints = ["no-such-host.invalid:80"]
+        "#,
+        &[],
+    )
+    .await;
+    assert_eq!(gateway.get("/ping").await.text(), "pong");
+    assert_eq!(gateway.get("/app").await.status, 503);
+    let records = gateway.records(2).await;
+    assert_eq!(records[1].text("reason"), "no_endpoint");
+}

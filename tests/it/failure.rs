@@ -1,0 +1,336 @@
+//! Upstreams that fail, and what the client, the log and the metrics make of it.
+
+use crate::harness::{Broken, Gateway, Origin, RawOrigin, Request, blackhole, refusing_address};
+
+const ONE: &str = r#"
+    [server]
+    workers = 1
+    [[route]]
+    name = "all"
+    upstream = "app"
+    [upstream.app]
+    endpoints = ["<app>"]
+"#;
+
+/// Compares status and reason of the last record, and finds them in the metrics too.
+async fn told(gateway: &Gateway, records: usize, status: &str, reason: &str) {
+    let all = gateway.records(records).await;
+    let record = &all[records - 1];
+    assert_eq!(record.text("status"), status, "{record:?}");
+    assert_eq!(record.text("reason"), reason, "{record:?}");
+    assert_eq!(record.text("source"), "gateway");
+    let labels = [("code", status), ("reason", reason), ("source", "gateway")];
+    let metrics = gateway.metrics().await;
+    assert!(
+        metrics.sum("portcullis_requests_total", &labels) >= 1.0,
+        "{status} {reason} is not in {}",
+        metrics.text()
+    );
+}
+
+#[tokio::test]
+async fn every_endpoint_refusing_is_502_and_then_503() {
+    let (refusing, _guard) = refusing_address();
+    let gateway = Gateway::start(ONE, &[("app", &refusing)]).await;
+    let first = gateway.get("/").await;
+    assert_eq!(first.status, 502);
+    told(&gateway, 1, "502", "connect_failed").await;
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_is_504() {
+    let (black, _listener, _filler) = blackhole().await;
+    let config = format!("{ONE}connect_timeout = \"200ms\"\n");
+    let gateway = Gateway::start(&config, &[("app", &black)]).await;
+    assert_eq!(gateway.get("/").await.status, 504);
+    told(&gateway, 1, "504", "connect_timeout").await;
+}
+
+#[tokio::test]
+async fn a_slow_connection_gives_way_to_another_endpoint() {
+    let (black, _listener, _filler) = blackhole().await;
+    let good = Origin::answering("good").await;
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 1
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<black>", "<good>"]
+        connect_timeout = "200ms"
+        "#,
+        &[("black", &black), ("good", &good)],
+    )
+    .await;
+    // A POST too: nothing of it has been sent when the connection fails.
+    for _ in 0..2 {
+        let response = gateway.send(Request::post("/", "body")).await;
+        assert_eq!((response.status, response.text()), (200, "good"));
+    }
+    assert!(good.seen().iter().all(|seen| seen.text() == "body"));
+}
+
+#[tokio::test]
+async fn a_response_that_does_not_come_is_504() {
+    let (origin, gate) = Origin::gated("late").await;
+    let config = format!("{ONE}response_timeout = \"200ms\"\n");
+    let gateway = Gateway::start(&config, &[("app", &origin)]).await;
+    assert_eq!(gateway.get("/").await.status, 504);
+    told(&gateway, 1, "504", "upstream_timeout").await;
+    gate.open();
+    // The late answer is nobody's: the next client gets its own.
+    let next = gateway.get("/next").await;
+    assert_eq!((next.status, next.text()), (200, "late"));
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_broken_off() {
+    let origin = RawOrigin::start(|_, mut connection| async move {
+        let _ = connection.request().await;
+        connection
+            .send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+            .await;
+        connection.rest().await;
+    })
+    .await;
+    let config = format!("{ONE}response_timeout = \"200ms\"\n");
+    let gateway = Gateway::start(&config, &[("app", &origin)]).await;
+    let mut client = gateway.connect().await;
+    let answer = client.try_ask(Request::get("/")).await;
+    assert!(matches!(answer, Err(Broken::Truncated(_))), "{answer:?}");
+    let record = &gateway.records(1).await[0];
+    assert_eq!(record.text("reason"), "upstream_timeout");
+}
+
+#[tokio::test]
+async fn the_time_of_a_route_limits_the_whole_exchange() {
+    let (origin, _gate) = Origin::gated("late").await;
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        timeout = "200ms"
+        [upstream.app]
+        endpoints = ["<app>"]
+        "#,
+        &[("app", &origin)],
+    )
+    .await;
+    assert_eq!(gateway.get("/").await.status, 504);
+    told(&gateway, 1, "504", "route_timeout").await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_dies_inside_a_body_is_an_abort_for_the_client() {
+    let origin = RawOrigin::start(|_, mut connection| async move {
+        let _ = connection.request().await;
+        connection
+            .send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            .await;
+        // Until the origin is dropped, when the client has these bytes.
+        let _ = connection.request().await;
+    })
+    .await;
+    let gateway = Gateway::start(ONE, &[("app", &origin)]).await;
+    let mut client = gateway.connect().await;
+    client.send(&Request::get("/").bytes()).await;
+    let (head, _length) = client.response_head("GET").await.expect("a head");
+    assert_eq!(head.status, 200);
+    assert_eq!(client.chunk().await.as_deref(), Some(&b"abc"[..]));
+    drop(origin);
+    client.closed().await;
+    let record = &gateway.records(1).await[0];
+    assert_eq!(record.text("reason"), "upstream_closed");
+}
+
+/// An origin that keeps its connection after the first answer and closes it when the second request has come.
+async fn closes_on_the_second_request() -> RawOrigin {
+    RawOrigin::start(|index, mut connection| async move {
+        if connection.request().await.is_err() {
+            return;
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        connection.send(answer).await;
+        if index == 0 {
+            // Read, not answered: the gateway cannot know whether anybody acted on it.
+            let _ = connection.request().await;
+        } else {
+            connection.rest().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn case_75_a_get_on_a_stale_connection_is_sent_again() {
+    let origin = closes_on_the_second_request().await;
+    let gateway = Gateway::start(ONE, &[("app", &origin)]).await;
+    let mut client = gateway.connect().await;
+    assert_eq!(client.ask(Request::get("/1")).await.status, 200);
+    assert_eq!(client.ask(Request::get("/2")).await.status, 200);
+    assert_eq!(origin.connections(), 2);
+    assert!(origin.received(1).starts_with(b"GET /2 "));
+    let record = &gateway.records(2).await[1];
+    assert_eq!(record.text("attempts"), "2");
+}
+
+#[tokio::test]
+async fn case_74_a_post_that_may_have_been_seen_is_sent_once() {
+    let origin = closes_on_the_second_request().await;
+    let gateway = Gateway::start(ONE, &[("app", &origin)]).await;
+    let mut client = gateway.connect().await;
+    assert_eq!(client.ask(Request::get("/1")).await.status, 200);
+    let response = client.ask(Request::post("/2", "once")).await;
+    assert_eq!(response.status, 502);
+    assert_eq!(origin.connections(), 1);
+    told(&gateway, 2, "502", "upstream_closed").await;
+}
+
+#[tokio::test]
+async fn a_get_that_a_fresh_connection_swallows_is_not_sent_again() {
+    let origin = RawOrigin::start(|_, mut connection| async move {
+        let _ = connection.request().await;
+    })
+    .await;
+    let gateway = Gateway::start(ONE, &[("app", &origin)]).await;
+    assert_eq!(gateway.get("/").await.status, 502);
+    assert_eq!(origin.connections(), 1);
+    told(&gateway, 1, "502", "upstream_closed").await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_the_upstream_closes_is_not_used() {
+    // Each connection serves one request and then closes without having said so.
+    let origin = RawOrigin::start(|_, mut connection| async move {
+        let _ = connection.request().await;
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        connection.send(answer).await;
+    })
+    .await;
+    let gateway = Gateway::start(ONE, &[("app", &origin)]).await;
+    let mut client = gateway.connect().await;
+    for number in 0..20 {
+        let request = Request::post(&format!("/{number}"), "x");
+        let response = client.ask(request).await;
+        // The close may cross the next request; then a POST is not sent twice, and says so.
+        assert!(matches!(response.status, 200 | 502), "{}", response.status);
+    }
+    let seen: usize = (0..origin.connections())
+        .map(|index| {
+            let bytes = origin.received(index);
+            bytes.windows(5).filter(|five| five == b"POST ").count()
+        })
+        .sum();
+    assert!(seen <= 20, "{seen} for 20 requests");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_exchange_upstream() {
+    let origin = RawOrigin::start(|_, mut connection| async move {
+        let _ = connection.request().await;
+        // No answer; the gateway must hang up when its client does.
+        connection.closed().await;
+    })
+    .await;
+    let gateway = Gateway::start(ONE, &[("app", &origin)]).await;
+    let mut client = gateway.connect().await;
+    client.send(&Request::get("/").bytes()).await;
+    origin.until_received(0, b"\r\n\r\n").await;
+    drop(client);
+    let record = &gateway.records(1).await[0];
+    assert_eq!(record.text("status"), "499");
+    assert_eq!(record.text("reason"), "client_gone");
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_does_not_touch_another_one() {
+    let (held, gate) = Origin::gated("held").await;
+    let good = Origin::answering("good").await;
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 1
+        [[route]]
+        name = "held"
+        path = "/held"
+        upstream = "held"
+        [[route]]
+        name = "good"
+        path = "/good"
+        upstream = "good"
+        [upstream.held]
+        endpoints = ["<held>"]
+        [upstream.good]
+        endpoints = ["<good>"]
+        "#,
+        &[("held", &held), ("good", &good)],
+    )
+    .await;
+    let mut waiting = Vec::new();
+    for _ in 0..200 {
+        let mut client = gateway.connect().await;
+        client.send(&Request::get("/held").bytes()).await;
+        waiting.push(client);
+    }
+    gate.reached(200).await;
+    for _ in 0..50 {
+        assert_eq!(gateway.get("/good").await.text(), "good");
+    }
+    let metrics = gateway.metrics().await;
+    let labels = [("upstream", "held")];
+    let in_flight = metrics.sum("portcullis_upstream_requests_in_flight", &labels);
+    assert!((in_flight - 200.0).abs() < 0.5, "{in_flight}");
+}
+
+#[tokio::test]
+async fn health_checks_take_an_endpoint_out_and_back_in() {
+    let sick = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let state = std::sync::Arc::clone(&sick);
+    let app = Origin::http(move |seen| {
+        let sick = seen.target == "/healthz" && state.load(std::sync::atomic::Ordering::SeqCst);
+        async move {
+            http::Response::builder()
+                .status(if sick { 500 } else { 204 })
+                .body(http_body_util::Full::default())
+                .expect("a response")
+        }
+    })
+    .await;
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<app>"]
+        health = { path = "/healthz", interval = "20ms", timeout = "1s", unhealthy_after = 2, healthy_after = 2, expected_status = [204], host = "health.test" }
+        "#,
+        &[("app", &app)],
+    )
+    .await;
+    let up = async |wanted: f64| {
+        gateway
+            .until("the endpoint's health", async || {
+                let metrics = gateway.metrics().await;
+                let up = metrics.sum("portcullis_endpoint_up", &[("upstream", "app")]);
+                (up - wanted).abs() < 0.1
+            })
+            .await;
+    };
+    up(1.0).await;
+    assert_eq!(gateway.get("/").await.status, 204);
+    sick.store(true, std::sync::atomic::Ordering::SeqCst);
+    up(0.0).await;
+    assert_eq!(gateway.get("/").await.status, 503);
+    sick.store(false, std::sync::atomic::Ordering::SeqCst);
+    up(1.0).await;
+    assert_eq!(gateway.get("/").await.status, 204);
+    let probe = app
+        .seen()
+        .into_iter()
+        .find(|seen| seen.target == "/healthz");
+    assert_eq!(probe.expect("a probe").header("host"), Some("health.test"));
+}

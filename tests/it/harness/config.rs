@@ -1,0 +1,49 @@
+//! Configuration text: placeholders filled, and what every scenario needs added unless it says otherwise.
+
+use std::fmt::Display;
+use std::path::Path;
+
+/// Replaces each `<name>` by its value; a placeholder without a value fails the test.
+pub(crate) fn fill(text: &str, values: &[(&str, &dyn Display)]) -> String {
+    let mut filled = text.to_owned();
+    for (name, value) in values {
+        let placeholder = format!("<{name}>");
+        assert!(
+            filled.contains(&placeholder),
+            "the text has no {placeholder}: {text}"
+        );
+        filled = filled.replace(&placeholder, &value.to_string());
+    }
+    let left = regex::Regex::new("<[a-z0-9_]+>").expect("a pattern");
+    assert!(
+        !left.is_match(&filled),
+        "a placeholder without a value: {filled}"
+    );
+    filled
+}
+
+/// Adds the tables that the text does not write itself: one plain listener named `web`, the admin address, the access
+/// log in `directory`, the program log as JSON.
+pub(super) fn complete(text: &str, directory: &Path) -> String {
+    let mut complete = String::new();
+    let mut add = |table: &str, body: &str| {
+        if !text.contains(table) {
+            complete.push_str(table);
+            complete.push('\n');
+            complete.push_str(body);
+            complete.push('\n');
+        }
+    };
+    add("[admin]", "address = \"127.0.0.1:0\"");
+    add("[log]", "format = \"json\"");
+    add(
+        "[access_log]",
+        &format!(
+            "output = {:?}",
+            directory.join("access.log").display().to_string()
+        ),
+    );
+    add("[[listener]]", "name = \"web\"\naddress = \"127.0.0.1:0\"");
+    complete.push_str(text);
+    complete
+}

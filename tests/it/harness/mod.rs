@@ -1,0 +1,45 @@
+//! What every scenario is built from: the gateway as a process, origins behind it, clients before it.
+
+mod access_log;
+mod client;
+mod config;
+mod connection;
+mod gateway;
+mod grpc;
+mod h2;
+mod message;
+mod metrics;
+mod origin;
+mod pki;
+mod program_log;
+mod raw_origin;
+mod tools;
+mod websocket;
+
+use std::time::Duration;
+
+pub(crate) use access_log::{AccessLog, Record};
+pub(crate) use client::{Client, ClientTls, Request};
+pub(crate) use config::fill;
+pub(crate) use connection::{Broken, Connection};
+pub(crate) use gateway::{CommandOutput, Gateway, portcullis};
+pub(crate) use grpc::{EchoClient, EchoOrigin, Text};
+pub(crate) use h2::{H2Answer, H2Client, H2Exchange, H2Origin, RawH2, StreamEnd, h2_request};
+pub(crate) use message::{Fields, Length, RequestMessage, ResponseMessage};
+pub(crate) use metrics::Samples;
+pub(crate) use origin::{Gate, Origin, Seen, blackhole, refusing_address};
+pub(crate) use pki::{Authority, Identity};
+pub(crate) use raw_origin::{OriginConnection, RawOrigin, RecordingOrigin};
+pub(crate) use tools::{curl, h2load, nghttp};
+pub(crate) use websocket::{WebSocketOrigin, websocket};
+
+/// The longest that a scenario waits for one event: a bound for failures, never a pause.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits for `event`; a test that waits in vain fails and says for what.
+pub(crate) async fn within<F: Future>(what: &str, event: F) -> F::Output {
+    match tokio::time::timeout(DEADLINE, event).await {
+        Ok(output) => output,
+        Err(_) => panic!("{what}: did not happen within {DEADLINE:?}"),
+    }
+}

@@ -1,0 +1,29 @@
+//! The gateway as a process, before real sockets: scenarios of origin, configuration, request and expectation.
+
+mod harness;
+mod harness_itself;
+
+mod access_log;
+mod admin;
+mod balance;
+mod deadlines;
+mod drain;
+mod failure;
+mod filters;
+mod forwarded;
+mod grpc;
+mod http10;
+mod http2;
+mod interim;
+mod limits;
+mod metrics;
+mod program_log;
+mod proxy_protocol;
+mod reload;
+mod routing;
+mod start;
+mod streaming;
+mod tls;
+mod trailers;
+mod websocket;
+mod wire;

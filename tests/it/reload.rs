@@ -1,0 +1,385 @@
+//! Reloads: all or nothing, by whatever way they are asked for, and nobody notices.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::harness::{
+    Client, Gateway, H2Client, Origin, Request, WebSocketOrigin, websocket, within,
+};
+
+/// A gateway that answers with this text.
+fn says(text: &str) -> String {
+    format!("[[route]]\nname = \"all\"\nrespond = {{ body = \"{text}\" }}\n")
+}
+
+#[tokio::test]
+async fn a_saved_file_is_loaded() {
+    let gateway = Gateway::start(&says("old"), &[]).await;
+    assert_eq!(gateway.get("/").await.text(), "old");
+    gateway.edit(&says("new"), &[]);
+    gateway
+        .until("the new configuration", async || {
+            gateway.get("/").await.text() == "new"
+        })
+        .await;
+    let metrics = gateway.metrics().await;
+    assert!((metrics.sum("portcullis_config_generation", &[]) - 2.0).abs() < 0.1);
+}
+
+#[tokio::test]
+async fn a_file_written_in_place_is_loaded() {
+    let gateway = Gateway::start(&says("old"), &[]).await;
+    let text = std::fs::read_to_string(gateway.config_path()).expect("the configuration");
+    std::fs::write(gateway.config_path(), text.replace("old", "new")).expect("a write");
+    gateway
+        .until("the new configuration", async || {
+            gateway.get("/").await.text() == "new"
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_included_file_is_loaded() {
+    let gateway = Gateway::start(
+        "[[route]]\nname = \"own\"\npath = \"/own\"\nrespond = { body = \"own\" }\n",
+        &[],
+    )
+    .await;
+    let routes = gateway.directory().join("routes");
+    std::fs::create_dir(&routes).expect("a directory");
+    let included = routes.join("one.toml");
+    std::fs::write(&included, says("old")).expect("a file");
+    gateway
+        .reload(
+            "include = [\"routes/*.toml\"]\n[[route]]\nname = \"own\"\npath = \"/own\"\nrespond = { body = \"own\" }\n",
+            &[],
+        )
+        .await;
+    assert_eq!(gateway.get("/").await.text(), "old");
+    let new = routes.join("one.toml.new");
+    std::fs::write(&new, says("new")).expect("a file");
+    std::fs::rename(&new, &included).expect("a rename");
+    gateway
+        .until("the new configuration", async || {
+            gateway.get("/").await.text() == "new"
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn sighup_loads() {
+    let gateway = Gateway::start(&says("old"), &[]).await;
+    gateway.edit(&says("new"), &[]);
+    gateway.signal("HUP").await;
+    gateway
+        .until("the new configuration", async || {
+            gateway.get("/").await.text() == "new"
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn post_reload_answers_when_the_new_configuration_serves() {
+    let gateway = Gateway::start(&says("old"), &[]).await;
+    let mut kept = gateway.connect().await;
+    assert_eq!(kept.ask(Request::get("/")).await.text(), "old");
+    for number in 0..20 {
+        let text = format!("number {number}");
+        gateway.reload(&says(&text), &[]).await;
+        // Over a new connection and over one that was open before.
+        assert_eq!(gateway.get("/").await.text(), text);
+        assert_eq!(kept.ask(Request::get("/")).await.text(), text);
+    }
+}
+
+#[tokio::test]
+async fn case_82_a_wrong_configuration_leaves_the_old_one_serving() {
+    let gateway = Gateway::start(&says("old"), &[]).await;
+    for wrong in [
+        "this is no TOML",
+        "[[route]]\nname = \"all\"\nupstream = \"nobody\"\n",
+        "[[route]]\nname = \"all\"\nrespond = { body = \"x\" }\nextra = 1\n",
+        "[[listener]]\nname = \"s\"\naddress = \"127.0.0.1:0\"\ntls = { certificates = [{ certificate = \"missing.pem\", key = \"missing.key\" }] }\n",
+    ] {
+        gateway.edit(wrong, &[]);
+        let response = gateway.post_reload().await;
+        assert!(
+            (400..500).contains(&response.status),
+            "{wrong}: {}",
+            response.status
+        );
+        assert_eq!(gateway.get("/").await.text(), "old", "{wrong}");
+    }
+    let metrics = gateway.metrics().await;
+    let failures = metrics.sum("portcullis_config_reloads_total", &[("result", "failure")]);
+    assert!(failures >= 4.0, "{failures}");
+    assert!(
+        metrics
+            .sum("portcullis_config_last_reload_success", &[])
+            .abs()
+            < 0.1
+    );
+    assert!((metrics.sum("portcullis_config_generation", &[]) - 1.0).abs() < 0.1);
+    gateway
+        .log()
+        .wait("the diagnostics", |line| {
+            line.text().contains("nobody").then_some(())
+        })
+        .await;
+    // And a right one after it is loaded as ever.
+    gateway.reload(&says("new"), &[]).await;
+    assert_eq!(gateway.get("/").await.text(), "new");
+    let metrics = gateway.metrics().await;
+    assert!((metrics.sum("portcullis_config_last_reload_success", &[]) - 1.0).abs() < 0.1);
+}
+
+#[tokio::test]
+async fn case_82_a_port_in_use_refuses_the_whole_reload() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let gateway = Gateway::start(&says("old"), &[]).await;
+    gateway.edit(
+        &format!(
+            "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n\
+             [[listener]]\nname = \"taken\"\naddress = \"{address}\"\n{}",
+            says("new")
+        ),
+        &[],
+    );
+    let response = gateway.post_reload().await;
+    assert!((400..600).contains(&response.status), "{}", response.status);
+    assert!(response.text().contains("taken"), "{}", response.text());
+    assert_eq!(gateway.get("/").await.text(), "old");
+}
+
+const WEB: &str = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n";
+
+#[tokio::test]
+async fn listeners_are_added_and_removed_while_the_others_serve() {
+    let gateway = Gateway::start(&format!("{WEB}{}", says("hello")), &[]).await;
+    let mut kept = gateway.connect().await;
+    assert_eq!(kept.ask(Request::get("/")).await.text(), "hello");
+
+    let second = "[[listener]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\n";
+    gateway
+        .reload(&format!("{WEB}{second}{}", says("hello")), &[])
+        .await;
+    let address = gateway.address("second").await;
+    let mut client = Client::connect(address).await;
+    assert_eq!(client.ask(Request::get("/")).await.text(), "hello");
+
+    gateway
+        .reload(&format!("{WEB}{}", says("hello")), &[])
+        .await;
+    // Nobody new is accepted there, and whoever is idle there is let go.
+    let refused = within("the end of the listener", async {
+        loop {
+            match tokio::net::TcpStream::connect(address).await {
+                Err(error) => break error,
+                Ok(stream) => Client::over(stream).rest().await,
+            };
+        }
+    })
+    .await;
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    client.closed().await;
+    assert_eq!(kept.ask(Request::get("/")).await.text(), "hello");
+}
+
+#[tokio::test]
+async fn a_listener_changes_its_limits_without_closing() {
+    let limited = |fields: usize| format!("{WEB}max_fields = {fields}\n{}", says("hello"));
+    let request = || {
+        (0..20).fold(Request::get("/"), |request, number| {
+            request.header(&format!("x-{number}"), "y")
+        })
+    };
+    let gateway = Gateway::start(&limited(100), &[]).await;
+    let address = gateway.web().await;
+    assert_eq!(gateway.send(request()).await.status, 200);
+    gateway.reload(&limited(10), &[]).await;
+    assert_eq!(gateway.web().await, address);
+    assert_eq!(gateway.send(request()).await.status, 431);
+}
+
+#[tokio::test]
+async fn a_listener_moves_to_another_address() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = free.local_addr().expect("an address");
+    drop(free);
+    let gateway = Gateway::start(&format!("{WEB}{}", says("hello")), &[]).await;
+    gateway
+        .reload(
+            &format!(
+                "[[listener]]\nname = \"web\"\naddress = \"{address}\"\n{}",
+                says("moved")
+            ),
+            &[],
+        )
+        .await;
+    let mut client = Client::connect(address).await;
+    assert_eq!(client.ask(Request::get("/")).await.text(), "moved");
+}
+
+#[tokio::test]
+async fn case_61_an_exchange_keeps_the_world_it_began_in() {
+    let (origin, gate) = Origin::gated("late").await;
+    let routes = |mark: &str| {
+        format!(
+            "[[route]]\nname = \"all\"\nupstream = \"app\"\n\
+             filters = [{{ kind = \"response_headers\", set = {{ \"x-mark\" = \"{mark}\" }} }}]\n\
+             [upstream.app]\nendpoints = [\"{origin}\"]\n"
+        )
+    };
+    let gateway = Gateway::start(&routes("old"), &[]).await;
+    let mut client = gateway.connect().await;
+    client.send(&Request::get("/").bytes()).await;
+    gate.reached(1).await;
+    gateway.reload(&routes("new"), &[]).await;
+    gate.open();
+    let response = client.response("GET").await.expect("an answer");
+    assert_eq!(response.header("x-mark"), Some("old"));
+    assert_eq!(
+        client.ask(Request::get("/")).await.header("x-mark"),
+        Some("new")
+    );
+    let records = gateway.records(2).await;
+    assert_eq!(records[0].text("generation"), "1");
+    assert_eq!(records[1].text("generation"), "2");
+}
+
+#[tokio::test]
+async fn a_websocket_survives_reloads() {
+    let origin = WebSocketOrigin::start().await;
+    let routes = |mark: &str| {
+        format!(
+            "[[route]]\nname = \"{mark}\"\nupstream = \"chat\"\n[upstream.chat]\nendpoints = [\"{origin}\"]\n"
+        )
+    };
+    let gateway = Gateway::start(&routes("before"), &[]).await;
+    let mut socket = websocket(gateway.web().await, "/").await;
+    for number in 0..10 {
+        gateway
+            .reload(&routes(&format!("after-{number}")), &[])
+            .await;
+        socket.say("still there").await;
+        assert_eq!(socket.hear().await, "still there");
+    }
+    // Even when nothing of its route is left.
+    gateway.reload(&says("nothing else"), &[]).await;
+    socket.say("still there").await;
+    assert_eq!(socket.hear().await, "still there");
+    socket.close().await;
+}
+
+#[tokio::test]
+async fn what_is_known_of_an_endpoint_survives() {
+    let (refusing, _guard) = crate::harness::refusing_address();
+    let (held, gate) = Origin::gated("held").await;
+    let routes = |mark: &str| {
+        format!(
+            "[server]\nworkers = 1\n[[route]]\nname = \"{mark}\"\nupstream = \"app\"\n\
+             [upstream.app]\nbalance = \"least_connections\"\nendpoints = [\"{held}\", \"{refusing}\"]\n"
+        )
+    };
+    let gateway = Gateway::start(&routes("before"), &[]).await;
+    let mut client = gateway.connect().await;
+    client.send(&Request::get("/").bytes()).await;
+    gate.reached(1).await;
+    gateway.reload(&routes("after"), &[]).await;
+    let metrics = gateway.metrics().await;
+    let flight = metrics.sum(
+        "portcullis_upstream_requests_in_flight",
+        &[("upstream", "app")],
+    );
+    assert!((flight - 1.0).abs() < 0.1, "{flight}");
+    gate.open();
+    client.response("GET").await.expect("an answer");
+    let metrics = gateway.metrics().await;
+    let flight = metrics.sum(
+        "portcullis_upstream_requests_in_flight",
+        &[("upstream", "app")],
+    );
+    assert!(flight.abs() < 0.1, "{flight}");
+}
+
+/// Case 81, the issue's figure: no request fails while the configuration changes and changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn case_81_no_request_is_lost_in_reloads_under_load() {
+    // 1,000 where there is time for it.
+    let reloads = match std::env::var("PORTCULLIS_TEST_RELOADS") {
+        Ok(count) => count.parse().expect("a number"),
+        Err(_) => 200,
+    };
+    let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
+    let routes = |number: usize| {
+        let origin = if number % 2 == 0 { &a } else { &b };
+        format!(
+            "{WEB}max_requests = 1000000\n\
+             [[route]]\nname = \"r{number}\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"{origin}\"]\n"
+        )
+    };
+    let gateway = Gateway::start(&routes(0), &[]).await;
+    let address = gateway.web().await;
+    let done = Arc::new(AtomicBool::new(false));
+
+    let mut load = tokio::task::JoinSet::new();
+    for kind in 0..6 {
+        let done = Arc::clone(&done);
+        load.spawn(async move {
+            let mut count = 0usize;
+            match kind {
+                // Kept connections.
+                0..=2 => {
+                    let mut client = Client::connect(address).await;
+                    while !done.load(Ordering::Relaxed) {
+                        assert_eq!(client.ask(Request::get("/")).await.status, 200);
+                        count += 1;
+                    }
+                }
+                // A connection for each request.
+                3 | 4 => {
+                    while !done.load(Ordering::Relaxed) {
+                        let mut client = Client::connect(address).await;
+                        let request = Request::post("/", "body");
+                        assert_eq!(client.ask(request).await.status, 200);
+                        count += 1;
+                    }
+                }
+                _ => {
+                    let mut client = H2Client::connect(address).await;
+                    while !done.load(Ordering::Relaxed) {
+                        assert_eq!(client.get("/").await.status, 200);
+                        count += 1;
+                    }
+                }
+            }
+            count
+        });
+    }
+    for number in 1..=reloads {
+        gateway.reload(&routes(number), &[]).await;
+    }
+    done.store(true, Ordering::Relaxed);
+    let counts: Vec<usize> = load.join_all().await;
+    let total: usize = counts.iter().sum();
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    let metrics = gateway.metrics().await;
+    let served = metrics.sum("portcullis_requests_total", &[]);
+    let good = metrics.sum("portcullis_requests_total", &[("code", "200")]);
+    assert!(
+        (served - good).abs() < 0.1,
+        "{served} requests, {good} of them good"
+    );
+    assert!(
+        (served - total as f64).abs() < 0.1,
+        "{served} counted, {total} made"
+    );
+    let generation = metrics.sum("portcullis_config_generation", &[]);
+    assert!(generation > reloads as f64, "{generation}");
+    assert_eq!(gateway.stop().await.len(), total);
+}

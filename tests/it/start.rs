@@ -1,0 +1,215 @@
+//! Starts that fail say why, and which listener is in the way.
+
+use std::path::Path;
+
+use crate::harness::{CommandOutput, Gateway, Origin, Request, portcullis};
+
+/// Runs a command on a configuration that is written to a file first.
+async fn with_config(command: &[&str], text: &str) -> (CommandOutput, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("gateway.toml");
+    std::fs::write(&path, text).expect("the configuration");
+    let path = path.display().to_string();
+    let (name, rest) = command.split_first().expect("a command");
+    let mut arguments = vec![*name, "--config", &path];
+    arguments.extend_from_slice(rest);
+    (portcullis(&arguments).await, directory)
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_exit_code_1_and_names_the_listener() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let (output, _directory) = with_config(
+        &["run"],
+        &format!(
+            "[admin]\naddress = \"127.0.0.1:0\"\n[[listener]]\nname = \"front\"\naddress = \"{address}\"\n\
+             [[route]]\nname = \"all\"\nrespond = {{ body = \"x\" }}\n"
+        ),
+    )
+    .await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("front"), "{output:?}");
+    assert!(output.stderr.contains(&address.to_string()), "{output:?}");
+}
+
+#[tokio::test]
+async fn an_admin_port_in_use_is_exit_code_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let (output, _directory) = with_config(
+        &["run"],
+        &format!(
+            "[admin]\naddress = \"{address}\"\n[[listener]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\n\
+             [[route]]\nname = \"all\"\nrespond = {{ body = \"x\" }}\n"
+        ),
+    )
+    .await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("admin"), "{output:?}");
+}
+
+const WRONG: &str = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:99999\"\n\
+                     [[route]]\nname = \"all\"\nupstrem = \"app\"\n\
+                     [upstream.app]\nendpoints = []\n";
+
+#[tokio::test]
+async fn a_wrong_configuration_is_exit_code_2_with_every_place() {
+    for command in ["run", "check"] {
+        let (output, _directory) = with_config(&[command], WRONG).await;
+        assert_eq!(output.code, Some(2), "{output:?}");
+        for part in ["99999", "upstrem", "gateway.toml:3", "gateway.toml:6"] {
+            assert!(
+                output.stderr.contains(part),
+                "{part} is not in {}",
+                output.stderr
+            );
+        }
+        assert!(
+            output.stderr.contains("upstream"),
+            "no suggestion: {}",
+            output.stderr
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_missing_file_is_exit_code_2() {
+    for command in ["run", "check"] {
+        let output = portcullis(&[command, "--config", "/nonexistent/gateway.toml"]).await;
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(
+            output.stderr.contains("/nonexistent/gateway.toml"),
+            "{output:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_right_configuration_checks_with_exit_code_0_and_binds_nothing() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let (output, _directory) = with_config(
+        &["check"],
+        &format!(
+            "[[listener]]\nname = \"web\"\naddress = \"{address}\"\n\
+             [[route]]\nname = \"all\"\nrespond = {{ body = \"x\" }}\n"
+        ),
+    )
+    .await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+}
+
+#[tokio::test]
+async fn explain_says_who_wins_and_why_the_others_lose() {
+    let text = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n\
+        [[route]]\nname = \"users\"\nhosts = [\"api.example.com\"]\npath = \"/v1/users/*\"\nheaders = { \"x-tier\" = \"gold\" }\nupstream = \"users\"\n\
+        filters = [{ kind = \"rewrite\", path = \"/users/*\" }]\n\
+        [[route]]\nname = \"rest\"\nrespond = { body = \"x\" }\n\
+        [upstream.users]\nendpoints = [\"127.0.0.1:9001\"]\n";
+    let url = "https://api.example.com/v1/users/7";
+    let (output, _directory) =
+        with_config(&["explain", "GET", url, "-H", "x-tier: gold"], text).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    for part in ["users", "rest", "rewrite", "127.0.0.1:9001"] {
+        assert!(
+            output.stdout.contains(part),
+            "{part} is not in {}",
+            output.stdout
+        );
+    }
+    let (output, _directory) = with_config(&["explain", "GET", url], text).await;
+    assert!(output.stdout.contains("x-tier"), "{}", output.stdout);
+}
+
+/// What `explain` says is what the gateway does.
+#[tokio::test]
+async fn explain_agrees_with_the_gateway() {
+    let text = "[[route]]\nname = \"one\"\npath = \"/a/*\"\nrespond = { body = \"one\" }\n\
+        [[route]]\nname = \"two\"\npath = \"/a/{x}\"\nmethods = [\"GET\"]\nrespond = { body = \"two\" }\n";
+    let gateway = Gateway::start(text, &[]).await;
+    let path = gateway.config_path().display().to_string();
+    for (method, target) in [("GET", "/a/x"), ("POST", "/a/x"), ("GET", "/a/x/y")] {
+        let served = gateway.send(Request::new(method, target)).await;
+        let url = format!("http://gateway.test{target}");
+        let output = portcullis(&["explain", "--config", &path, method, &url]).await;
+        let first = output
+            .stdout
+            .lines()
+            .find(|line| line.contains("one") || line.contains("two"));
+        assert!(
+            first.is_some_and(|line| line.contains(served.text())),
+            "{method} {target} is served by {}: {}",
+            served.text(),
+            output.stdout
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_reference_is_the_one_in_the_repository() {
+    let output = portcullis(&["reference"]).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/reference.md");
+    let kept = std::fs::read_to_string(&path).expect("conf/reference.md");
+    assert!(
+        output.stdout == kept,
+        "conf/reference.md is stale: write the output of `portcullis reference` to it"
+    );
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_exit_code_2_with_help() {
+    for arguments in [&["nonsense"][..], &["run"], &["run", "--config"]] {
+        let output = portcullis(arguments).await;
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.stderr.contains("Usage"), "{output:?}");
+    }
+    let help = portcullis(&["run", "--help"]).await;
+    assert_eq!(help.code, Some(0));
+    assert!(help.stdout.contains("Examples"), "{}", help.stdout);
+}
+
+/// Every example that is shipped loads and starts.
+#[tokio::test]
+async fn the_examples_load() {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    let mut files = vec![conf.join("portcullis.toml")];
+    let examples = std::fs::read_dir(conf.join("examples")).expect("conf/examples");
+    for entry in examples {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            files.push(path);
+        }
+    }
+    assert!(files.len() > 3, "{files:?}");
+    for file in files {
+        let output = portcullis(&["check", "--config", &file.display().to_string()]).await;
+        assert_eq!(
+            output.code,
+            Some(0),
+            "{}: {}",
+            file.display(),
+            output.stderr
+        );
+    }
+}
+
+/// Case 84: a gateway that was killed leaves nothing behind that stops the next one.
+#[tokio::test]
+async fn case_84_a_killed_gateway_starts_again_on_its_port() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("an address");
+    drop(free);
+    let origin = Origin::answering("ok").await;
+    let text = format!(
+        "[[listener]]\nname = \"web\"\naddress = \"{address}\"\n\
+         [[route]]\nname = \"all\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"{origin}\"]\n"
+    );
+    let mut first = Gateway::start(&text, &[]).await;
+    assert_eq!(first.get("/").await.status, 200);
+    first.signal("KILL").await;
+    first.exit().await;
+    let second = Gateway::start(&text, &[]).await;
+    assert_eq!(second.get("/").await.status, 200);
+}

@@ -1,0 +1,409 @@
+//! TLS on both sides: certificates, names, versions, clients that show who they are.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use tokio::net::TcpStream;
+
+use crate::harness::{
+    Authority, Client, ClientTls, Gateway, H2Origin, Origin, RawOrigin, Request, curl,
+};
+
+const ROUTE: &str = "[[route]]\nname = \"all\"\nrespond = { body = \"hello\" }\n";
+
+#[tokio::test]
+async fn the_name_chooses_the_certificate_exact_over_wildcard_over_the_first() {
+    let authority = Authority::new("tests");
+    let first = authority.issue(&["default.test"]);
+    let wildcard = authority.issue(&["*.example.test"]);
+    let exact = authority.issue(&["a.example.test"]);
+    let gateway = Gateway::start(
+        &format!(
+            "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n\
+             tls = {{ certificates = [<first>, <wildcard>, <exact>] }}\n{ROUTE}"
+        ),
+        &[
+            ("first", &first),
+            ("wildcard", &wildcard),
+            ("exact", &exact),
+        ],
+    )
+    .await;
+    for (name, expected) in [
+        ("a.example.test", &exact),
+        ("A.EXAMPLE.test", &exact),
+        ("b.example.test", &wildcard),
+        ("default.test", &first),
+    ] {
+        let tls = ClientTls::new(&authority, name);
+        let mut client = gateway.connect_tls("secure", &tls).await;
+        assert_eq!(
+            client.peer_certificate(),
+            Some(expected.der().as_slice()),
+            "{name}"
+        );
+        let response = client.ask(Request::get("/").host(name)).await;
+        assert_eq!(response.text(), "hello", "{name}");
+    }
+    // Case 64: without a name, and with one that nobody has, the first certificate is shown.
+    let tls = ClientTls::new(&authority, "default.test").without_sni();
+    let client = gateway.connect_tls("secure", &tls).await;
+    assert_eq!(client.peer_certificate(), Some(first.der().as_slice()));
+    let tls = ClientTls::new(&authority, "other.test");
+    let stream = TcpStream::connect(gateway.address("secure").await).await;
+    assert!(
+        Client::try_tls(stream.expect("a connection"), &tls)
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn the_oldest_version_is_configured() {
+    let authority = Authority::new("tests");
+    let site = authority.issue(&["gateway.test"]);
+    for (min_version, served) in [("1.2", true), ("1.3", false)] {
+        let gateway = Gateway::start(
+            &format!(
+                "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n\
+                 tls = {{ certificates = [<site>], min_version = \"{min_version}\" }}\n{ROUTE}"
+            ),
+            &[("site", &site)],
+        )
+        .await;
+        let old = ClientTls::only_tls12(&authority, "gateway.test");
+        let stream = TcpStream::connect(gateway.address("secure").await).await;
+        let handshake = Client::try_tls(stream.expect("a connection"), &old).await;
+        assert_eq!(handshake.is_ok(), served, "{min_version}");
+        if let Ok(mut client) = handshake {
+            client.ask(Request::get("/")).await;
+            let record = &gateway.records(1).await[0];
+            assert_eq!(record.text("tls_version"), "TLSv1.2");
+        } else {
+            let new = ClientTls::new(&authority, "gateway.test");
+            let mut client = gateway.connect_tls("secure", &new).await;
+            client.ask(Request::get("/")).await;
+            let metrics = gateway.metrics().await;
+            let labels = [("listener", "secure")];
+            let failures = metrics.sum("portcullis_tls_handshake_failures_total", &labels);
+            assert!((failures - 1.0).abs() < 0.1, "{failures}");
+            let handshakes = metrics.sum("portcullis_tls_handshakes_total", &labels);
+            assert!((handshakes - 1.0).abs() < 0.1, "{handshakes}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_must_or_may_show_a_certificate() {
+    let authority = Authority::new("tests");
+    let strangers = Authority::new("strangers");
+    let site = authority.issue(&["gateway.test"]);
+    let known = authority.issue(&["client.test"]);
+    let unknown = strangers.issue(&["client.test"]);
+    for (mode, anonymous_is_served) in [("require", false), ("request", true)] {
+        let gateway = Gateway::start(
+            &format!(
+                "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n\
+                 tls = {{ certificates = [<site>], client_ca = <ca>, client_auth = \"{mode}\" }}\n{ROUTE}"
+            ),
+            &[("site", &site), ("ca", &authority.path())],
+        )
+        .await;
+        for (tls, served) in [
+            (
+                ClientTls::presenting(&authority, "gateway.test", &known),
+                true,
+            ),
+            (
+                ClientTls::presenting(&authority, "gateway.test", &unknown),
+                false,
+            ),
+            (
+                ClientTls::new(&authority, "gateway.test"),
+                anonymous_is_served,
+            ),
+        ] {
+            let stream = TcpStream::connect(gateway.address("secure").await).await;
+            // With TLS 1.3 the client learns of the refusal after its own side of the handshake.
+            let answer = match Client::try_tls(stream.expect("a connection"), &tls).await {
+                Ok(mut client) => client.try_ask(Request::get("/")).await.is_ok(),
+                Err(_) => false,
+            };
+            assert_eq!(answer, served, "{mode}");
+        }
+        let record = &gateway.records(1).await[0];
+        assert!(
+            record.text("tls_client_subject").contains("client.test"),
+            "{record:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_read_without_a_reload() {
+    let authority = Authority::new("tests");
+    let old = authority.issue_as(&["gateway.test"], "site");
+    let gateway = Gateway::start(
+        &format!(
+            "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n\
+             tls = {{ certificates = [<site>] }}\n{ROUTE}"
+        ),
+        &[("site", &old)],
+    )
+    .await;
+    let tls = ClientTls::new(&authority, "gateway.test");
+    let mut kept = gateway.connect_tls("secure", &tls).await;
+    assert_eq!(kept.peer_certificate(), Some(old.der().as_slice()));
+
+    let new = authority.issue_as(&["gateway.test"], "renewed");
+    new.replace_files_of(&old);
+    gateway
+        .until("the new certificate", async || {
+            let client = gateway.connect_tls("secure", &tls).await;
+            client.peer_certificate() == Some(new.der().as_slice())
+        })
+        .await;
+    // A connection that was open before is not disturbed.
+    assert_eq!(kept.ask(Request::get("/")).await.text(), "hello");
+}
+
+#[tokio::test]
+async fn a_broken_certificate_file_leaves_the_old_one_in_use() {
+    let authority = Authority::new("tests");
+    let old = authority.issue_as(&["gateway.test"], "site");
+    let gateway = Gateway::start(
+        &format!(
+            "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n\
+             tls = {{ certificates = [<site>] }}\n{ROUTE}"
+        ),
+        &[("site", &old)],
+    )
+    .await;
+    let seen = gateway.log().count();
+    let broken = format!("{}.broken", old.certificate_file());
+    std::fs::write(&broken, "no certificate").expect("a file");
+    std::fs::rename(&broken, old.certificate_file()).expect("a rename");
+    gateway.log().after(seen).await;
+    let tls = ClientTls::new(&authority, "gateway.test");
+    let client = gateway.connect_tls("secure", &tls).await;
+    assert_eq!(client.peer_certificate(), Some(old.der().as_slice()));
+}
+
+#[tokio::test]
+async fn case_42_another_host_than_the_name_of_a_guarded_certificate_is_misdirected() {
+    let authority = Authority::new("tests");
+    let open = authority.issue(&["open.test"]);
+    let guarded = authority.issue(&["guarded.test"]);
+    let known = authority.issue(&["client.test"]);
+    let gateway = Gateway::start(
+        &format!(
+            "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n\
+             tls = {{ certificates = [<open>, <guarded>], client_ca = <ca>, client_auth = \"require\" }}\n{ROUTE}"
+        ),
+        &[
+            ("open", &open),
+            ("guarded", &guarded),
+            ("ca", &authority.path()),
+        ],
+    )
+    .await;
+    let tls = ClientTls::presenting(&authority, "open.test", &known);
+    let mut client = gateway.connect_tls("secure", &tls).await;
+    let response = client.ask(Request::get("/").host("guarded.test")).await;
+    assert_eq!(response.status, 421);
+    let response = client.ask(Request::get("/").host("open.test")).await;
+    assert_eq!(response.status, 200);
+    let record = &gateway.records(1).await[0];
+    assert_eq!(record.text("reason"), "misdirected");
+}
+
+#[tokio::test]
+async fn the_expiry_of_a_certificate_is_a_metric() {
+    let authority = Authority::new("tests");
+    let site = authority.issue(&["gateway.test"]);
+    let gateway = Gateway::start(
+        &format!(
+            "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n\
+             tls = {{ certificates = [<site>] }}\n{ROUTE}"
+        ),
+        &[("site", &site)],
+    )
+    .await;
+    let metrics = gateway.metrics().await;
+    let expiry = metrics.sum(
+        "portcullis_certificate_not_after_timestamp_seconds",
+        &[("listener", "secure")],
+    );
+    assert!(expiry > 1_700_000_000.0, "{expiry}");
+}
+
+#[tokio::test]
+async fn curl_and_the_gateway_agree_on_tls_1_3() {
+    let authority = Authority::new("tests");
+    let site = authority.issue(&["gateway.test"]);
+    let gateway = Gateway::start(
+        &format!(
+            "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n\
+             tls = {{ certificates = [<site>] }}\n{ROUTE}"
+        ),
+        &[("site", &site)],
+    )
+    .await;
+    let port = gateway.address("secure").await.port();
+    for version in ["--tlsv1.3", "--tls-max=1.2"] {
+        let (option, value) = version.split_once('=').unwrap_or((version, ""));
+        let mut arguments = vec![option];
+        if !value.is_empty() {
+            arguments.push(value);
+        }
+        let (ca, resolve) = (authority.file(), format!("gateway.test:{port}:127.0.0.1"));
+        let url = format!("https://gateway.test:{port}/");
+        arguments.extend(["--cacert", &ca, "--resolve", &resolve, &url]);
+        let answer = curl(&arguments).await;
+        assert_eq!(answer.stdout, "hello", "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_is_verified_by_its_name_and_authority() {
+    let authority = Authority::new("tests");
+    let identity = authority.issue(&["partner.test"]);
+    let origin = Origin::https(identity.acceptor(&[b"http/1.1"]), |_seen| async {
+        http::Response::new(Full::new(Bytes::from_static(b"partner")))
+    })
+    .await;
+    let strangers = Authority::new("strangers");
+    for (tls, status) in [
+        ("{ server_name = \"partner.test\", ca = <ca> }", 200),
+        ("{ server_name = \"other.test\", ca = <ca> }", 502),
+        ("{ server_name = \"partner.test\", ca = <strangers> }", 502),
+        ("{ server_name = \"partner.test\" }", 502),
+        ("{ server_name = \"partner.test\", verify = false }", 200),
+        ("{ verify = false }", 200),
+    ] {
+        let text = format!(
+            "[[route]]\nname = \"all\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"{origin}\"]\ntls = {tls}\n"
+        )
+        .replace("<ca>", &authority.path())
+        .replace("<strangers>", &strangers.path());
+        let gateway = Gateway::start(&text, &[]).await;
+        let response = gateway.get("/").await;
+        assert_eq!(response.status, status, "{tls}");
+        if status == 502 {
+            let record = &gateway.records(1).await[0];
+            assert_eq!(record.text("reason"), "upstream_tls");
+        }
+    }
+    assert!(
+        origin
+            .seen()
+            .iter()
+            .all(|seen| seen.header("host") == Some("gateway.test"))
+    );
+}
+
+#[tokio::test]
+async fn the_gateway_shows_its_own_certificate_to_an_upstream_that_asks() {
+    let authority = Authority::new("tests");
+    let identity = authority.issue(&["partner.test"]);
+    let own = authority.issue(&["gateway.test"]);
+    let acceptor = identity.acceptor_with(&[b"http/1.1"], Some(&authority));
+    let origin = Origin::https(acceptor, |_seen| async {
+        http::Response::new(Full::new(Bytes::from_static(b"partner")))
+    })
+    .await;
+    let (certificate, key) = (
+        format!("{:?}", own.certificate_file()),
+        format!("{:?}", own.key_file()),
+    );
+    for (own_lines, status) in [
+        (format!("certificate = {certificate}\nkey = {key}\n"), 200),
+        (String::new(), 502),
+    ] {
+        let gateway = Gateway::start(
+            &format!(
+                "[[route]]\nname = \"all\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"<app>\"]\n\
+                 [upstream.app.tls]\nserver_name = \"partner.test\"\nca = <ca>\n{own_lines}"
+            ),
+            &[("app", &origin), ("ca", &authority.path())],
+        )
+        .await;
+        assert_eq!(gateway.get("/").await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_of_http2_over_tls_must_agree_on_it() {
+    let authority = Authority::new("tests");
+    let identity = authority.issue(&["partner.test"]);
+    let text = r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<app>"]
+        protocol = "h2"
+        tls = { server_name = "partner.test", ca = <ca> }
+    "#;
+    let origin = H2Origin::start_tls(identity.acceptor(&[b"h2"]), |mut exchange| async move {
+        exchange.answer(200, "over h2");
+    })
+    .await;
+    let gateway = Gateway::start(text, &[("app", &origin), ("ca", &authority.path())]).await;
+    assert_eq!(gateway.get("/").await.text(), "over h2");
+
+    let old = RawOrigin::start_tls(
+        identity.acceptor(&[b"http/1.1"]),
+        |_, mut connection| async move {
+            connection.rest().await;
+        },
+    )
+    .await;
+    let gateway = Gateway::start(text, &[("app", &old), ("ca", &authority.path())]).await;
+    assert_eq!(gateway.get("/").await.status, 502);
+}
+
+/// Case 67: what comes in the clear before the handshake is not an answer.
+#[tokio::test]
+async fn case_67_plain_bytes_before_a_handshake_are_no_response() {
+    let origin = RawOrigin::start(|_, mut connection| async move {
+        let _ = connection
+            .try_send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+            .await;
+        connection.rest().await;
+    })
+    .await;
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<app>"]
+        tls = { verify = false }
+        "#,
+        &[("app", &origin)],
+    )
+    .await;
+    assert_eq!(gateway.get("/").await.status, 502);
+}
+
+/// Case 66: nobody's request is acted on before the handshake proves that it is fresh.
+#[tokio::test]
+async fn case_66_no_early_data_is_accepted() {
+    let authority = Authority::new("tests");
+    let site = authority.issue(&["gateway.test"]);
+    let gateway = Gateway::start(
+        &format!(
+            "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n\
+             tls = {{ certificates = [<site>] }}\n{ROUTE}"
+        ),
+        &[("site", &site)],
+    )
+    .await;
+    let tls = ClientTls::new(&authority, "gateway.test");
+    for _ in 0..2 {
+        let mut client = gateway.connect_tls("secure", &tls).await;
+        client.ask(Request::get("/")).await;
+    }
+    assert!(!tls.may_send_early_data(), "a ticket allows early data");
+}

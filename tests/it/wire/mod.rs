@@ -1,0 +1,8 @@
+//! The wire rules: what a client or an upstream may throw at the gateway, and what must happen. Numbers are stable.
+
+mod case;
+mod framing;
+mod http2;
+mod paths;
+mod responses;
+mod runner;

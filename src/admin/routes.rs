@@ -174,7 +174,7 @@ fn level(operations: &impl Operations) -> Response<Full<Bytes>> {
 }
 
 fn change_level(operations: &impl Operations, body: &[u8]) -> Response<Full<Bytes>> {
-    let Some(wanted) = form_value(body, "level") else {
+    let Some(wanted) = wanted_level(body) else {
         return reply::error(
             StatusCode::BAD_REQUEST,
             "the body must be like level=debug or level=info,portcullis::control=debug",
@@ -186,19 +186,18 @@ fn change_level(operations: &impl Operations, body: &[u8]) -> Response<Full<Byte
     }
 }
 
-/// The value of `name` in a body of the kind `application/x-www-form-urlencoded`.
-fn form_value(body: &[u8], name: &str) -> Option<String> {
+/// What a body asks for: the field `level` of a form, which is what `curl --data level=debug` sends, or the level alone.
+fn wanted_level(body: &[u8]) -> Option<String> {
     let body = str::from_utf8(body).ok()?.trim();
-    let value = body
-        .split('&')
-        .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
-        .map(|(_, value)| value.replace('+', " "))?;
-    let value = percent_decode_str(&value)
-        .decode_utf8()
-        .ok()?
-        .trim()
-        .to_owned();
-    (!value.is_empty()).then_some(value)
+    let level = match body.strip_prefix("level=") {
+        Some(value) => percent_decode_str(&value.replace('+', " "))
+            .decode_utf8()
+            .ok()?
+            .trim()
+            .to_owned(),
+        None => body.to_owned(),
+    };
+    (!level.is_empty()).then_some(level)
 }
 
 fn unreadable(error: &(dyn std::error::Error + 'static)) -> Response<Full<Bytes>> {
@@ -361,7 +360,7 @@ mod tests {
                 (StatusCode::OK, &json!("debug"))
             );
         }
-        for wrong in ["level=loud", "debug", ""] {
+        for wrong in ["level=loud", "loud", ""] {
             let status = ask(&fake, Method::PUT, "/log-level", wrong).await.0;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
         }
@@ -429,20 +428,17 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_read_from_a_form() {
-        assert_eq!(
-            form_value(b"level=debug", "level").as_deref(),
-            Some("debug")
-        );
-        assert_eq!(
-            form_value(b"a=b&level=info%2Ch2%3Dwarn\n", "level").as_deref(),
-            Some("info,h2=warn")
-        );
-        assert_eq!(
-            form_value(b"level=info,h2=warn", "level").as_deref(),
-            Some("info,h2=warn")
-        );
-        assert_eq!(form_value(b"level=", "level"), None);
-        assert_eq!(form_value(b"level=%ff", "level"), None);
+    fn a_level_comes_in_a_form_or_alone() {
+        for (body, level) in [
+            (&b"level=debug"[..], Some("debug")),
+            (b"level=info%2Ch2%3Dwarn\n", Some("info,h2=warn")),
+            (b"info,h2=warn", Some("info,h2=warn")),
+            (b" debug\n", Some("debug")),
+            (b"level=", None),
+            (b"", None),
+            (b"level=%ff", None),
+        ] {
+            assert_eq!(wanted_level(body).as_deref(), level, "{body:?}");
+        }
     }
 }

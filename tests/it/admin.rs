@@ -134,17 +134,17 @@ async fn a_reload_answers_with_what_is_wrong() {
 async fn the_level_of_the_program_log_changes_at_run_time() {
     let origin = Origin::answering("ok").await;
     let gateway = start(&origin).await;
-    let before = gateway.ask_admin(Request::get("/log")).await;
+    let before = gateway.ask_admin(Request::get("/log-level")).await;
     assert_eq!(before.status, 200);
     assert!(before.text().contains("info"), "{}", before.text());
     let changed = gateway
-        .ask_admin(Request::new("PUT", "/log").body("debug"))
+        .ask_admin(Request::new("PUT", "/log-level").body("debug"))
         .await;
     assert!((200..300).contains(&changed.status), "{changed:?}");
-    let after = gateway.ask_admin(Request::get("/log")).await;
+    let after = gateway.ask_admin(Request::get("/log-level")).await;
     assert!(after.text().contains("debug"), "{}", after.text());
     let refused = gateway
-        .ask_admin(Request::new("PUT", "/log").body("no level = at all"))
+        .ask_admin(Request::new("PUT", "/log-level").body("no level = at all"))
         .await;
     assert!((400..500).contains(&refused.status), "{refused:?}");
     // Debug lines do come now.

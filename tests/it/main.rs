@@ -7,6 +7,7 @@ mod access_log;
 mod admin;
 mod balance;
 mod deadlines;
+mod demo;
 mod drain;
 mod failure;
 mod filters;

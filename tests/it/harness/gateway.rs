@@ -167,7 +167,9 @@ impl Gateway {
 
     /// One request to the admin address.
     pub(crate) async fn ask_admin(&self, request: Request) -> ResponseMessage {
-        Client::connect(self.admin().await).await.ask(request).await
+        let address = self.admin().await;
+        let request = request.host(&address.to_string());
+        Client::connect(address).await.ask(request).await
     }
 
     pub(crate) async fn metrics(&self) -> Samples {

@@ -10,6 +10,7 @@ mod process;
 mod route;
 mod stores;
 mod tls;
+mod transport;
 mod upstream;
 
 #[cfg(test)]

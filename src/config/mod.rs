@@ -48,7 +48,7 @@ pub use load::{Loaded, load, parse_str, parse_with};
 pub use place::{Place, Placed, Sources};
 pub use reference::reference;
 pub use route::Route;
-pub use server::{Admin, Log, Server};
+pub use server::{Admin, Log, LogFormat, Server};
 pub use setting::Map;
 pub use upstream::Upstream;
 

@@ -160,3 +160,66 @@ fn inline(json: &Json) -> String {
         plain => plain.to_string(),
     }
 }
+
+#[test]
+fn every_file_that_has_a_part_in_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+    };
+    write(
+        "main.toml",
+        "include = [\"routes/*.toml\", \"routes/a.toml\", \"absent.toml\"]\n[admin]\naddress = \"${file:address}\"\n",
+    );
+    write("address", "127.0.0.1:1\n");
+    write(
+        "routes/a.toml",
+        "[[route]]\nname = \"a\"\nrespond = { body = \"${file:body}\" }\n",
+    );
+    write("routes/b.toml", "[[route]]\nname = \"b\"\nrespond = {}\n");
+    write("routes/body", "hello");
+    write("routes/.c.toml", "not TOML");
+    let loaded = load(&dir.path().join("main.toml"));
+    let codes: Vec<_> = loaded.diagnostics.iter().map(|d| d.code).collect();
+    assert_eq!(codes, [Code::UnreadableFile]);
+    assert!(loaded.config.is_none(), "a part of it is missing");
+    let names = |paths: &[std::path::PathBuf]| -> Vec<String> {
+        let name =
+            |p: &std::path::PathBuf| p.strip_prefix(dir.path()).unwrap().display().to_string();
+        paths.iter().map(name).collect()
+    };
+    assert_eq!(
+        names(&loaded.files),
+        [
+            "main.toml",
+            "address",
+            "routes/a.toml",
+            "routes/body",
+            "routes/b.toml",
+            "absent.toml"
+        ]
+    );
+    assert_eq!(names(&loaded.directories), ["routes"]);
+
+    write("absent.toml", "");
+    let config = load(&dir.path().join("main.toml")).config.unwrap();
+    let bodies: Vec<_> = config
+        .routes
+        .iter()
+        .map(|r| r.respond.as_ref().unwrap().body.value.as_str())
+        .collect();
+    assert_eq!(bodies, ["hello", ""]);
+}
+
+#[test]
+fn a_message_about_an_included_file_names_that_file() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("main.toml"), "include = [\"part.toml\"]\n").unwrap();
+    fs::write(dir.path().join("part.toml"), "\n[server]\ndrian = \"1s\"\n").unwrap();
+    let loaded = load(&dir.path().join("main.toml"));
+    let found = loaded.diagnostics.iter().next().unwrap();
+    assert!(found.file.ends_with("part.toml"), "{}", found.file);
+    assert_eq!((found.line, found.column), (Some(3), Some(1)));
+}

@@ -93,6 +93,11 @@ async fn rewrite_changes_path_and_host_and_keeps_the_query() {
         upstream = "app"
         filters = [{ kind = "rewrite", path = "/{item}/of/{shop}", host = "internal.test:81" }]
         [[route]]
+        name = "shortened"
+        path = "/team/*"
+        upstream = "app"
+        filters = [{ kind = "rewrite", strip_prefix = "/team", add_prefix = "/squad" }]
+        [[route]]
         name = "groups"
         path_regex = "/r/(?<year>[0-9]{4})-(?<month>[0-9]{2})"
         upstream = "app"
@@ -107,6 +112,7 @@ async fn rewrite_changes_path_and_host_and_keeps_the_query() {
         "/v1/users/7/x?a=b",
         "/v1/users",
         "/shop/s%20s/item/i?q",
+        "/team/7?a",
         "/r/2024-05",
     ] {
         assert_eq!(gateway.get(target).await.status, 200, "{target}");
@@ -115,7 +121,13 @@ async fn rewrite_changes_path_and_host_and_keeps_the_query() {
     let targets: Vec<_> = seen.iter().map(|seen| seen.target.as_str()).collect();
     assert_eq!(
         targets,
-        ["/users/7/x?a=b", "/users", "/i/of/s%20s?q", "/05/2024"]
+        [
+            "/users/7/x?a=b",
+            "/users",
+            "/i/of/s%20s?q",
+            "/squad/7?a",
+            "/05/2024"
+        ]
     );
     assert_eq!(seen[0].header("host"), Some("gateway.test"));
     assert_eq!(seen[2].header("host"), Some("internal.test:81"));
@@ -136,7 +148,7 @@ async fn request_id_ties_client_upstream_and_log_together() {
         name = "kept"
         path = "/kept"
         upstream = "app"
-        filters = [{ kind = "request_id", header = "x-trace", accept = true }]
+        filters = [{ kind = "request_id", header = "x-trace", trust = true }]
         [upstream.app]
         endpoints = ["<app>"]
         "#,

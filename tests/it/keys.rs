@@ -1,0 +1,470 @@
+//! Every key of the configuration language has a test that sees its effect on the wire.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The tables of `conf/reference.md`: each key and the test, by module and name, that sees what it does.
+const KEYS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "The file",
+        &[
+            ("include", "reload::an_included_file_is_loaded"),
+            (
+                "server",
+                "limits::connections_of_all_listeners_together_have_a_cap",
+            ),
+            ("admin", "admin::health_and_readiness_are_told"),
+            (
+                "access_log",
+                "access_log::a_json_record_tells_the_whole_story",
+            ),
+            ("log", "program_log::the_level_decides_what_is_written"),
+            (
+                "listener",
+                "reload::listeners_are_added_and_removed_while_the_others_serve",
+            ),
+            ("route", "routing::no_route_is_404_with_its_reason"),
+            (
+                "upstream",
+                "balance::round_robin_is_smooth_and_keeps_the_weights",
+            ),
+        ],
+    ),
+    (
+        "[server]",
+        &[
+            ("workers", "limits::the_number_of_workers_is_configured"),
+            ("drain", "drain::what_does_not_end_is_cut_at_the_deadline"),
+            (
+                "trusted_proxies",
+                "forwarded::case_47_a_trusted_chain_is_read_from_right_to_left",
+            ),
+            (
+                "max_connections",
+                "limits::connections_of_all_listeners_together_have_a_cap",
+            ),
+        ],
+    ),
+    (
+        "[admin]",
+        &[
+            ("enabled", "admin::the_admin_address_can_be_switched_off"),
+            ("address", "start::an_admin_port_in_use_is_exit_code_1"),
+        ],
+    ),
+    (
+        "[access_log]",
+        &[
+            ("output", "access_log::the_log_may_go_to_standard_output"),
+            (
+                "format",
+                "access_log::the_combined_format_is_what_other_tools_read",
+            ),
+            ("template", "access_log::a_template_writes_what_it_names"),
+        ],
+    ),
+    (
+        "[log]",
+        &[
+            ("level", "program_log::the_level_decides_what_is_written"),
+            (
+                "format",
+                "program_log::text_is_for_people_and_without_colours_in_a_pipe",
+            ),
+        ],
+    ),
+    (
+        "[[listener]]",
+        &[
+            (
+                "name",
+                "start::a_port_in_use_is_exit_code_1_and_names_the_listener",
+            ),
+            ("address", "reload::a_listener_moves_to_another_address"),
+            (
+                "tls",
+                "tls::the_name_chooses_the_certificate_exact_over_wildcard_over_the_first",
+            ),
+            (
+                "proxy_protocol",
+                "proxy_protocol::both_versions_tell_who_the_client_is",
+            ),
+            (
+                "h2c",
+                "http2::a_listener_without_h2c_takes_the_preface_for_a_bad_request",
+            ),
+            (
+                "handshake_timeout",
+                "deadlines::case_37_a_handshake_that_does_not_come_or_trickles_is_given_up",
+            ),
+            (
+                "head_timeout",
+                "deadlines::case_34_a_head_that_trickles_is_given_up_all_the_same",
+            ),
+            (
+                "idle_timeout",
+                "deadlines::an_idle_connection_is_closed_without_a_record",
+            ),
+            (
+                "body_timeout",
+                "deadlines::case_35_a_body_that_stalls_is_given_up",
+            ),
+            (
+                "max_connections",
+                "limits::connections_beyond_the_cap_of_a_listener_are_closed_at_once",
+            ),
+            (
+                "max_requests",
+                "limits::case_38_a_connection_serves_so_many_requests",
+            ),
+            (
+                "max_head_size",
+                "limits::a_head_has_a_largest_size_and_number_of_fields",
+            ),
+            (
+                "max_fields",
+                "limits::a_head_has_a_largest_size_and_number_of_fields",
+            ),
+            (
+                "max_target",
+                "limits::a_head_has_a_largest_size_and_number_of_fields",
+            ),
+            (
+                "max_streams",
+                "http2::the_number_of_streams_is_announced_and_kept",
+            ),
+        ],
+    ),
+    (
+        "[listener.tls]",
+        &[
+            (
+                "certificates",
+                "tls::the_name_chooses_the_certificate_exact_over_wildcard_over_the_first",
+            ),
+            ("alpn", "http2::tls_without_h2_in_alpn_speaks_http1"),
+            ("min_version", "tls::the_oldest_version_is_configured"),
+            ("client_ca", "tls::clients_must_or_may_show_a_certificate"),
+            ("client_auth", "tls::clients_must_or_may_show_a_certificate"),
+        ],
+    ),
+    (
+        "[[listener.tls.certificates]]",
+        &[
+            (
+                "certificate",
+                "tls::a_renewed_certificate_is_read_without_a_reload",
+            ),
+            ("key", "tls::a_renewed_certificate_is_read_without_a_reload"),
+        ],
+    ),
+    (
+        "[[route]]",
+        &[
+            (
+                "name",
+                "metrics::requests_are_counted_by_what_became_of_them",
+            ),
+            (
+                "hosts",
+                "routing::an_exact_host_wins_over_a_wildcard_and_a_wildcard_over_any",
+            ),
+            (
+                "path",
+                "routing::a_path_is_exact_or_a_prefix_by_segments_or_has_captures_or_is_a_regex",
+            ),
+            (
+                "path_regex",
+                "routing::a_path_is_exact_or_a_prefix_by_segments_or_has_captures_or_is_a_regex",
+            ),
+            ("methods", "routing::conditions_narrow_a_route"),
+            ("headers", "routing::conditions_narrow_a_route"),
+            ("query", "routing::conditions_narrow_a_route"),
+            ("clients", "routing::conditions_narrow_a_route"),
+            ("priority", "routing::priority_stands_above_everything"),
+            (
+                "timeout",
+                "failure::the_time_of_a_route_limits_the_whole_exchange",
+            ),
+            ("filters", "filters::filters_work_the_same_over_http2"),
+            ("upstream", "routing::a_split_keeps_its_weights"),
+            ("split", "routing::a_split_keeps_its_weights"),
+            (
+                "redirect",
+                "routing::a_redirect_keeps_the_rest_of_the_path_and_the_query",
+            ),
+            (
+                "respond",
+                "routing::a_fixed_answer_has_its_status_its_fields_and_its_body",
+            ),
+        ],
+    ),
+    (
+        "[[route.filters]] of kind request_headers",
+        &[
+            (
+                "set",
+                "filters::request_headers_removes_then_sets_then_adds",
+            ),
+            (
+                "add",
+                "filters::request_headers_removes_then_sets_then_adds",
+            ),
+            (
+                "remove",
+                "filters::request_headers_removes_then_sets_then_adds",
+            ),
+        ],
+    ),
+    (
+        "[[route.filters]] of kind response_headers",
+        &[
+            (
+                "set",
+                "filters::response_headers_edits_answers_of_the_upstream_and_of_the_gateway",
+            ),
+            (
+                "add",
+                "filters::response_headers_edits_answers_of_the_upstream_and_of_the_gateway",
+            ),
+            (
+                "remove",
+                "filters::response_headers_edits_answers_of_the_upstream_and_of_the_gateway",
+            ),
+        ],
+    ),
+    (
+        "[[route.filters]] of kind rewrite",
+        &[
+            (
+                "path",
+                "filters::rewrite_changes_path_and_host_and_keeps_the_query",
+            ),
+            (
+                "strip_prefix",
+                "filters::rewrite_changes_path_and_host_and_keeps_the_query",
+            ),
+            (
+                "add_prefix",
+                "filters::rewrite_changes_path_and_host_and_keeps_the_query",
+            ),
+            (
+                "host",
+                "filters::rewrite_changes_path_and_host_and_keeps_the_query",
+            ),
+        ],
+    ),
+    (
+        "[[route.filters]] of kind request_id",
+        &[
+            (
+                "header",
+                "filters::request_id_ties_client_upstream_and_log_together",
+            ),
+            (
+                "trust",
+                "filters::request_id_ties_client_upstream_and_log_together",
+            ),
+        ],
+    ),
+    (
+        "[[route.split]]",
+        &[
+            ("upstream", "routing::a_split_keeps_its_weights"),
+            ("weight", "routing::a_split_keeps_its_weights"),
+        ],
+    ),
+    (
+        "[route.redirect]",
+        &[
+            (
+                "to",
+                "routing::a_redirect_keeps_the_rest_of_the_path_and_the_query",
+            ),
+            (
+                "status",
+                "routing::a_redirect_keeps_the_rest_of_the_path_and_the_query",
+            ),
+        ],
+    ),
+    (
+        "[route.respond]",
+        &[
+            (
+                "status",
+                "routing::a_fixed_answer_has_its_status_its_fields_and_its_body",
+            ),
+            (
+                "body",
+                "routing::a_fixed_answer_has_its_status_its_fields_and_its_body",
+            ),
+            (
+                "headers",
+                "routing::a_fixed_answer_has_its_status_its_fields_and_its_body",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME]",
+        &[
+            (
+                "balance",
+                "balance::least_connections_counts_across_workers_and_by_weight",
+            ),
+            (
+                "endpoints",
+                "balance::an_endpoint_that_refuses_is_set_aside",
+            ),
+            ("protocol", "http2::http2_upstreams_are_spoken_to_in_http2"),
+            (
+                "tls",
+                "tls::an_upstream_is_verified_by_its_name_and_authority",
+            ),
+            (
+                "connect_timeout",
+                "failure::a_connection_that_does_not_come_about_is_504",
+            ),
+            (
+                "response_timeout",
+                "failure::a_response_that_does_not_come_is_504",
+            ),
+            (
+                "idle_timeout",
+                "deadlines::an_idle_upstream_connection_is_closed_after_its_time",
+            ),
+            (
+                "max_idle",
+                "limits::only_so_many_idle_upstream_connections_are_kept",
+            ),
+            (
+                "tunnel_idle_timeout",
+                "websocket::a_silent_tunnel_is_closed_after_its_time",
+            ),
+            (
+                "health",
+                "health::a_sick_endpoint_leaves_its_requests_to_the_others",
+            ),
+        ],
+    ),
+    (
+        "[[upstream.NAME.endpoints]]",
+        &[
+            ("address", "balance::endpoints_may_be_host_names"),
+            (
+                "weight",
+                "balance::round_robin_is_smooth_and_keeps_the_weights",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.tls]",
+        &[
+            (
+                "server_name",
+                "tls::an_upstream_is_verified_by_its_name_and_authority",
+            ),
+            (
+                "ca",
+                "tls::an_upstream_is_verified_by_its_name_and_authority",
+            ),
+            (
+                "certificate",
+                "tls::the_gateway_shows_its_own_certificate_to_an_upstream_that_asks",
+            ),
+            (
+                "key",
+                "tls::the_gateway_shows_its_own_certificate_to_an_upstream_that_asks",
+            ),
+            (
+                "verify",
+                "tls::an_upstream_is_verified_by_its_name_and_authority",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.health]",
+        &[
+            (
+                "path",
+                "health::so_many_failures_and_successes_in_a_row_change_the_state",
+            ),
+            (
+                "host",
+                "health::the_expected_statuses_and_the_host_are_configured",
+            ),
+            (
+                "interval",
+                "health::so_many_failures_and_successes_in_a_row_change_the_state",
+            ),
+            (
+                "timeout",
+                "health::a_check_that_takes_too_long_is_a_failure",
+            ),
+            (
+                "unhealthy_after",
+                "health::so_many_failures_and_successes_in_a_row_change_the_state",
+            ),
+            (
+                "healthy_after",
+                "health::so_many_failures_and_successes_in_a_row_change_the_state",
+            ),
+            (
+                "expected_status",
+                "health::the_expected_statuses_and_the_host_are_configured",
+            ),
+        ],
+    ),
+];
+
+#[test]
+fn every_key_of_the_reference_has_a_test() {
+    let tested: BTreeSet<(String, String)> = KEYS
+        .iter()
+        .flat_map(|(table, keys)| {
+            keys.iter()
+                .map(|(key, _test)| ((*table).to_owned(), (*key).to_owned()))
+        })
+        .collect();
+    let known = keys_of_the_reference();
+    let untested: Vec<_> = known.difference(&tested).collect();
+    assert!(untested.is_empty(), "keys without a test: {untested:?}");
+    let stale: Vec<_> = tested.difference(&known).collect();
+    assert!(stale.is_empty(), "keys that are no more: {stale:?}");
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    for (_key, test) in KEYS.iter().flat_map(|(_table, keys)| *keys) {
+        let (module, name) = test.split_once("::").expect("module and test");
+        let path = folder.join(format!("{module}.rs"));
+        let text = fs::read_to_string(&path).expect("the module of a test");
+        assert!(
+            text.contains(&format!("#[tokio::test]\nasync fn {name}(")),
+            "{test} is no test"
+        );
+    }
+}
+
+/// Each table of `conf/reference.md`, by its heading without backticks, with each of its keys.
+fn keys_of_the_reference() -> BTreeSet<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/reference.md");
+    let text = fs::read_to_string(path).expect("conf/reference.md");
+    let mut table = String::new();
+    let mut keys = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            table = heading.replace('`', "");
+        } else if let Some((key, _rest)) =
+            line.strip_prefix("| `").and_then(|row| row.split_once('`'))
+        {
+            keys.insert((table.clone(), key.to_owned()));
+        }
+    }
+    assert!(
+        keys.len() > 50,
+        "the reference is not what it was: {keys:?}"
+    );
+    keys
+}

@@ -35,6 +35,16 @@ enum Page {
     LogLevel,
 }
 
+impl Page {
+    /// Whether it changes nothing and says nothing about the configuration: probes may ask by any name.
+    const fn is_for_everyone(self) -> bool {
+        matches!(
+            self,
+            Self::Index | Self::Health | Self::Readiness | Self::Metrics
+        )
+    }
+}
+
 const READ: &str = "GET, HEAD";
 const ACT: &str = "POST";
 
@@ -102,12 +112,14 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
-    if let Some(reason) = guard::refusal(&head.method, &head.headers, local) {
-        return reply::error(StatusCode::FORBIDDEN, reason);
-    }
     let Some(entry) = TABLE.iter().find(|entry| entry.path == head.uri.path()) else {
         return reply::error(StatusCode::NOT_FOUND, "no such path; GET / lists them");
     };
+    if !entry.page.is_for_everyone()
+        && let Some(reason) = guard::refusal(&head.method, &head.headers, local)
+    {
+        return reply::error(StatusCode::FORBIDDEN, reason);
+    }
     let method = head.method.as_str();
     if !entry.allow.split(", ").any(|allowed| allowed == method) {
         return reply::method_not_allowed(entry.allow);
@@ -409,15 +421,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_web_page_cannot_drain() {
+    async fn a_web_page_cannot_drain_or_read_the_configuration() {
         let fake = Fake::default();
-        let request = Request::post("/drain")
-            .header("host", "127.0.0.1:9901")
-            .header("origin", "https://page.example")
-            .body(Full::<Bytes>::default())
-            .unwrap();
-        let response = respond(&fake, "127.0.0.1".parse().unwrap(), request).await;
-        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        let page = |method, path: &str| {
+            Request::builder()
+                .method(method)
+                .uri(path)
+                .header("host", "rebound.example")
+                .header("origin", "http://rebound.example")
+                .body(Full::<Bytes>::default())
+                .unwrap()
+        };
+        for (method, path, status) in [
+            (Method::POST, "/drain", StatusCode::FORBIDDEN),
+            (Method::GET, "/config", StatusCode::FORBIDDEN),
+            (Method::GET, "/readyz", StatusCode::OK),
+        ] {
+            let response = respond(&fake, "127.0.0.1".parse().unwrap(), page(method, path)).await;
+            assert_eq!(response.status(), status, "{path}");
+        }
         assert_eq!(fake.drains(), 0);
     }
 

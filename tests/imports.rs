@@ -41,7 +41,10 @@ const WALLS: &[(&str, &[&str])] = &[
             "config", "compile", "snapshot", "listener", "balance", "http", "observe",
         ],
     ),
-    ("admin", &["http", "observe"]),
+    (
+        "admin",
+        &["control", "config", "snapshot", "balance", "observe"],
+    ),
 ];
 
 /// Modules that may name everything of ours: the composition root and the command line.

@@ -23,11 +23,11 @@ use pingora_core::{
 };
 
 use crate::{
-    admin::{Admin, Live},
+    admin::{Admin, Live, Operations},
     compile::{Stores, TlsStore},
     config::{self, Config, Diagnostics},
     control::{
-        self, Cause, ControlHandle, Controller, DataPlane, Start,
+        self, Cause, ControlHandle, Controller, DataPlane, Start, Status,
         signals::{ChangeSignal, ChangeSignals},
     },
     engine::Workers,
@@ -104,6 +104,7 @@ const LOG_PATIENCE: Duration = Duration::from_secs(2);
 struct Gateway {
     stores: Arc<Stores>,
     plane: Arc<Plane>,
+    places: Arc<Places>,
     controller: Controller<Plane>,
     control: ControlHandle,
     admin: Option<std::net::TcpListener>,
@@ -147,7 +148,7 @@ impl Gateway {
             error,
         })?;
         let places = Arc::new(Places::new(origin.config.server.max_connections.get()));
-        let plane = Arc::new(Plane::new(workers, places));
+        let plane = Arc::new(Plane::new(workers, Arc::clone(&places)));
         let sockets = plane.prepare(&plans).map_err(StartError::Listeners)?;
         let admin = bind_admin(&origin.config)?;
         let (controller, control) = Controller::new(Start {
@@ -161,6 +162,7 @@ impl Gateway {
         Ok(Self {
             stores,
             plane,
+            places,
             controller,
             control,
             admin,
@@ -193,6 +195,7 @@ impl Gateway {
             admin: self.admin,
             operator: Arc::new(operator),
             stores: Arc::clone(&self.stores),
+            places: self.places,
             started,
         });
         chassis.bootstrap();
@@ -216,6 +219,7 @@ struct ControlPlane {
     admin: Option<std::net::TcpListener>,
     operator: Arc<Live>,
     stores: Arc<Stores>,
+    places: Arc<Places>,
     started: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
@@ -242,6 +246,8 @@ impl Service for ControlPlane {
                 Err(error) => tracing::error!(%error, "cannot serve the admin address"),
             }
         }
+        let operator = Arc::clone(&self.operator);
+        tokio::spawn(apply_settings(operator, Arc::clone(&self.places)));
         if let Some(controller) = self.controller.take() {
             let running = tokio::spawn(controller.run());
             self.control.started().await;
@@ -277,6 +283,25 @@ async fn follow(mut signals: ChangeSignals, control: ControlHandle, stores: Arc<
                     sink.reopen();
                 }
             }
+        }
+    }
+}
+
+/// Puts into effect what a reload changed of the process itself.
+async fn apply_settings(operator: Arc<Live>, places: Arc<Places>) {
+    let mut following = operator.control.subscribe();
+    let level = |status: &Status| status.config.log.level.to_string();
+    let mut known = level(&following.borrow());
+    while following.changed().await.is_ok() {
+        let status = Arc::clone(&following.borrow_and_update());
+        places.set_cap(status.config.server.max_connections.get());
+        let wanted = level(&status);
+        // A level that was set at the admin address stays until the file says something else.
+        if wanted != known {
+            if let Err(reason) = operator.set_log_level(&wanted) {
+                tracing::error!(reason, "the level of the program log stays as it was");
+            }
+            known = wanted;
         }
     }
 }

@@ -14,15 +14,11 @@ use tokio::{
 use super::{
     certificates,
     data_plane::DataPlane,
-    discovery::{
-        Discovery, has_names, pool,
-        resolver::Resolver,
-        source::{SourceKey, Sources},
-        uses,
-    },
+    discovery::{resolver::Resolver, source::Sources},
+    endpoints::EndpointKeeper,
     handle::{Command, ControlHandle},
-    health::HealthChecks,
     status::{Cause, Outcome, Phase, ReloadReport, Status},
+    tell,
     watch::{
         FileWatch,
         files::{Changed, Look, Watched},
@@ -31,8 +27,8 @@ use super::{
 };
 use crate::{
     compile::Stores,
-    config::{Config, Diagnostics, Severity},
-    snapshot::{HostedEndpoint, Snapshot, SnapshotCell, Upstream},
+    config::{Config, Diagnostics},
+    snapshot::SnapshotCell,
 };
 
 /// What a controller writes to, and what the gateway starts with.
@@ -75,8 +71,7 @@ pub struct Controller<D: DataPlane> {
 
 /// What a running controller has besides: it needs a runtime.
 struct Running {
-    discovery: Discovery,
-    health: HealthChecks,
+    endpoints: EndpointKeeper,
     files: FileWatch,
 }
 
@@ -128,8 +123,7 @@ impl<D: DataPlane> Controller<D> {
     /// Runs until every handle is gone, with these sources of addresses.
     pub async fn run_with(mut self, sources: impl Sources + 'static) {
         let mut running = Running {
-            discovery: Discovery::new(sources),
-            health: HealthChecks::default(),
+            endpoints: EndpointKeeper::new(sources, Arc::clone(&self.stores)),
             files: FileWatch::new(),
         };
         self.open(&mut running).await;
@@ -143,7 +137,9 @@ impl<D: DataPlane> Controller<D> {
                 changed = running.files.changed() => {
                     self.files_changed(changed, &mut running).await;
                 }
-                key = running.discovery.changed() => self.addresses_changed(&key, &mut running),
+                name = running.endpoints.changed() => {
+                    running.endpoints.update(&name, &self.cell.load());
+                }
                 () = sleep_until(tidy) => {
                     self.stores.retain_used();
                     tidy = Instant::now() + TIDY;
@@ -154,28 +150,19 @@ impl<D: DataPlane> Controller<D> {
 
     /// Opens the listeners on the first snapshot.
     async fn open(&mut self, running: &mut Running) {
-        log_diagnostics(&std::mem::take(&mut self.diagnostics));
+        tell::diagnostics(&std::mem::take(&mut self.diagnostics));
         let snapshot = self.cell.load();
-        running.discovery.follow(&snapshot);
-        running.discovery.settle(GRACE).await;
-        self.fill(&snapshot, &running.discovery);
-        running.health.follow(&snapshot);
+        running.endpoints.prepare(&snapshot).await;
+        running.endpoints.adopt(&snapshot);
         if let Some(sockets) = self.sockets.take() {
             self.plane.apply(sockets);
         }
-        running.files.set(self.watched.clone(), std::mem::take(&mut self.look));
+        running
+            .files
+            .set(self.watched.clone(), std::mem::take(&mut self.look));
         certificates::publish(&self.stores, &self.config());
-        let now = SystemTime::now();
-        self.stores
-            .metrics
-            .gateway()
-            .config_loaded(snapshot.generation, &snapshot.hash, now);
+        tell::started(&snapshot, &self.stores.metrics);
         self.change_status(|status| status.phase = Phase::Ready);
-        tracing::info!(
-            generation = snapshot.generation,
-            hash = snapshot.hash,
-            "gateway is ready"
-        );
     }
 
     async fn obey(&mut self, command: Command, running: &mut Running) {
@@ -235,27 +222,6 @@ impl<D: DataPlane> Controller<D> {
         }
     }
 
-    fn addresses_changed(&self, key: &SourceKey, running: &mut Running) {
-        let snapshot = self.cell.load();
-        for upstream in snapshot.upstreams.iter().filter(|u| uses(u, key)) {
-            self.refresh(upstream, &running.discovery);
-        }
-        running.health.follow(&snapshot);
-    }
-
-    /// Gives the upstreams of a snapshot the addresses that are known of their host names.
-    fn fill(&self, snapshot: &Snapshot, discovery: &Discovery) {
-        for upstream in snapshot.upstreams.iter().filter(|u| has_names(u)) {
-            self.refresh(upstream, discovery);
-        }
-    }
-
-    fn refresh(&self, upstream: &Upstream, discovery: &Discovery) {
-        let found = |endpoint: &HostedEndpoint| discovery.found(endpoint);
-        let pool = pool::build(upstream, &self.stores.endpoints, found);
-        upstream.pool.store(Arc::new(pool));
-    }
-
     async fn reload(&mut self, cause: Cause, running: &mut Running) -> Arc<ReloadReport> {
         let at = SystemTime::now();
         let began = Instant::now();
@@ -274,7 +240,8 @@ impl<D: DataPlane> Controller<D> {
             diagnostics,
             remarks,
         });
-        self.tell(&report);
+        self.change_status(|status| status.last_reload = Some(Arc::clone(&report)));
+        tell::ended(&report, &self.cell.load(), &self.stores.metrics);
         report
     }
 
@@ -337,22 +304,19 @@ impl<D: DataPlane> Controller<D> {
             identity,
         } = world;
         // New names are resolved before they are used: requests must not fail for a name that only has to be asked for.
-        running.discovery.follow(&snapshot);
-        running.discovery.settle(GRACE).await;
+        running.endpoints.prepare(&snapshot).await;
         let sockets = match self.plane.prepare(&snapshot.listeners) {
             Ok(sockets) => sockets,
             Err(errors) => {
-                running.discovery.forget_others(&self.cell.load());
+                running.endpoints.adopt(&self.cell.load());
                 return Err(errors.iter().map(ToString::to_string).collect());
             }
         };
-        self.fill(&snapshot, &running.discovery);
+        running.endpoints.fill(&snapshot);
         let (generation, hash) = (snapshot.generation, snapshot.hash.clone());
         self.cell.publish(snapshot);
         self.plane.apply(sockets);
-        let snapshot = self.cell.load();
-        running.discovery.forget_others(&snapshot);
-        running.health.follow(&snapshot);
+        running.endpoints.adopt(&self.cell.load());
         self.stores.retain_used();
         certificates::publish(&self.stores, &config);
         self.identity = identity;
@@ -364,41 +328,6 @@ impl<D: DataPlane> Controller<D> {
             status.since = SystemTime::now();
         });
         Ok(waiting)
-    }
-
-    /// Tells the log, the metrics and the admin address what became of a reload.
-    fn tell(&self, report: &Arc<ReloadReport>) {
-        let snapshot = self.cell.load();
-        let gateway = self.stores.metrics.gateway();
-        let (generation, hash) = (snapshot.generation, snapshot.hash.as_str());
-        let cause = report.cause.as_str();
-        if report.outcome != Outcome::Unchanged {
-            log_diagnostics(&report.diagnostics);
-        }
-        for remark in &report.remarks {
-            tracing::warn!(cause, "{remark}");
-        }
-        match report.outcome {
-            Outcome::Refused => {
-                gateway.config_refused();
-                let errors = report.diagnostics.errors();
-                tracing::error!(
-                    cause,
-                    generation,
-                    errors,
-                    "configuration refused, the one before serves on"
-                );
-            }
-            Outcome::Applied => {
-                gateway.config_loaded(generation, hash, SystemTime::now());
-                tracing::info!(cause, generation, hash, took = ?report.took, "configuration applied");
-            }
-            Outcome::Unchanged => {
-                gateway.config_loaded(generation, hash, SystemTime::now());
-                tracing::info!(cause, generation, hash, "configuration unchanged");
-            }
-        }
-        self.change_status(|status| status.last_reload = Some(Arc::clone(report)));
     }
 
     /// The configuration that serves.
@@ -439,23 +368,6 @@ fn waiting_for_a_start(started: &Config, now: &Config) -> Vec<String> {
         .collect()
 }
 
-fn log_diagnostics(diagnostics: &Diagnostics) {
-    for found in diagnostics.iter() {
-        let (file, line, column) = (&found.file, found.line, found.column);
-        let (code, help) = (found.code.as_str(), found.help.as_deref());
-        match found.severity {
-            Severity::Error => {
-                tracing::error!(file, line, column, code, help, "{}", found.message);
-            }
-            Severity::Warning => {
-                tracing::warn!(file, line, column, code, help, "{}", found.message);
-            }
-        }
-    }
-}
-
-/// How long new host names may take before a snapshot is used without them.
-const GRACE: Duration = Duration::from_secs(1);
 /// How often what nobody refers to any more is dropped: exchanges hold on to old snapshots and pools for a while.
 const TIDY: Duration = Duration::from_secs(60);
 

@@ -72,24 +72,20 @@ impl ControlHandle {
         self.status.clone()
     }
 
-    /// Waits until the listeners are open, or the controller has ended.
+    /// Waits until the first configuration serves, or the controller has ended.
     pub async fn started(&self) {
-        // An error means that the controller has ended.
-        let _ = self
-            .status
-            .clone()
-            .wait_for(|status| status.phase != Phase::Starting)
-            .await;
+        self.reached(|phase| phase != Phase::Starting).await;
     }
 
     /// Waits until a drain has begun, or the controller has ended.
     pub async fn draining(&self) {
+        self.reached(|phase| phase == Phase::Draining).await;
+    }
+
+    async fn reached(&self, reached: impl Fn(Phase) -> bool) {
+        let mut status = self.status.clone();
         // An error means that the controller has ended.
-        let _ = self
-            .status
-            .clone()
-            .wait_for(|status| status.phase == Phase::Draining)
-            .await;
+        let _ = status.wait_for(|status| reached(status.phase)).await;
     }
 }
 

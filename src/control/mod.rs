@@ -26,10 +26,12 @@ pub mod signals;
 
 mod certificates;
 pub mod discovery;
+mod endpoints;
 pub mod health;
 pub mod watch;
 
 mod task;
+mod tell;
 
 #[cfg(test)]
 mod testing;

@@ -7,29 +7,6 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{handle::ControlHandle, status::Cause};
-
-/// Does what SIGHUP and SIGUSR1 ask for, until the controller has ended.
-///
-/// # Errors
-/// When the system refuses to hand the signals over.
-pub async fn obey(control: &ControlHandle, reopen_logs: impl Fn()) -> io::Result<()> {
-    let mut signals = ChangeSignals::new()?;
-    loop {
-        match signals.next().await {
-            ChangeSignal::Reload => {
-                if control.reload(Cause::Signal).await.is_err() {
-                    return Ok(());
-                }
-            }
-            ChangeSignal::ReopenLogs => {
-                tracing::info!("opening the log files again");
-                reopen_logs();
-            }
-        }
-    }
-}
-
 /// The signals that ask for a change while the process runs.
 #[derive(Debug)]
 pub struct ChangeSignals {

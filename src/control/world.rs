@@ -187,7 +187,9 @@ impl Identity {
 /// Whether this is a file that was emptied to be written again, or lost when the disk was full: nobody wants a running
 /// gateway to take that for its configuration.
 fn is_empty(config: &Config) -> bool {
-    config.listeners.is_empty() && config.routes.is_empty() && config.upstreams.iter().next().is_none()
+    config.listeners.is_empty()
+        && config.routes.is_empty()
+        && config.upstreams.iter().next().is_none()
 }
 
 /// A number for what stands in the files that were read and are no texts of the configuration. Secrets from the

@@ -84,8 +84,8 @@ impl Client for ClientH1<'_> {
         }
         let (framing, body) = match length {
             BodyLength::Empty => (declared_length(request, head), BodyLength::Empty),
-            BodyLength::Exact(_) if request.method == Method::Head => {
-                (declared_length(request, head), BodyLength::Empty)
+            BodyLength::Exact(bytes) if request.method == Method::Head => {
+                (Framing::Length(bytes), BodyLength::Empty)
             }
             BodyLength::Exact(bytes) => (Framing::Length(bytes), length),
             BodyLength::Chunked | BodyLength::UntilClose if request.version == Version::Http10 => {

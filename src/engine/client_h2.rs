@@ -34,18 +34,6 @@ impl ClientH2 {
             responded: false,
         }
     }
-
-    /// Whether the request's body has been read to its end.
-    pub(crate) fn is_read(&self) -> bool {
-        self.stream.is_read()
-    }
-
-    /// Ends a stream whose request was not read to its end: the client need not send the rest (RFC 9113 section 8.1).
-    pub(crate) fn leave_body(&mut self) {
-        if !self.stream.is_read() {
-            self.respond.send_reset(Reason::NO_ERROR);
-        }
-    }
 }
 
 impl Client for ClientH2 {

@@ -22,9 +22,9 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const HEADER_LIST: u32 = 64 * 1024;
 
 /// What makes two connections to this endpoint different.
-pub(crate) fn pool_key(upstream: &Upstream, endpoint: &Endpoint) -> PoolKey {
+pub(crate) const fn pool_key(endpoint: &Endpoint) -> PoolKey {
     PoolKey {
-        transport: upstream.transport.identity,
+        connection: endpoint.connection,
         address: endpoint.address,
     }
 }
@@ -52,7 +52,7 @@ pub(crate) async fn stream_slot(
     endpoint: &Endpoint,
     deadline: &Deadline,
 ) -> Result<(StreamSlot, bool), Fault> {
-    let shared = worker.pools.shared(pool_key(upstream, endpoint));
+    let shared = worker.pools.shared(pool_key(endpoint));
     let limit = Instant::now() + upstream.timeouts.connect;
     loop {
         if let Some(slot) = shared.usable() {

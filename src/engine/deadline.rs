@@ -31,7 +31,6 @@ pub(crate) struct Deadlines {
 struct Entry {
     at: Option<Instant>,
     owner: Option<Waker>,
-    used: bool,
 }
 
 /// One task's deadline. Dropping it gives the cell back.
@@ -64,10 +63,7 @@ impl Deadlines {
             cells.len() - 1
         });
         if let Some(entry) = cells.get_mut(index) {
-            *entry = Entry {
-                used: true,
-                ..Entry::default()
-            };
+            *entry = Entry::default();
         }
         Deadline {
             all: Rc::clone(self),

@@ -146,10 +146,13 @@ impl<'a, C: Client> Carrier<'a, C> {
 
     /// Tries endpoints until one answers or no further try makes sense.
     async fn forward(&mut self) -> Result<(), Fault> {
+        let mut last = None;
         loop {
             let lease = self
                 .exchange
-                .select(self.worker.now_ms(), self.worker.random())?;
+                .select(self.worker.now_ms(), self.worker.random())
+                // That no endpoint is left says less than why the last one failed.
+                .map_err(|fault| last.unwrap_or(fault))?;
             let Err((fault, progress)) = self.attempt(&lease).await else {
                 lease.succeeded();
                 return Ok(());
@@ -161,7 +164,7 @@ impl<'a, C: Client> Carrier<'a, C> {
                 progress,
                 (self.worker.id, self.worker.now_ms()),
             ) {
-                Retry::Again => {}
+                Retry::Again => last = Some(fault),
                 Retry::GiveUp => return Err(fault),
             }
         }
@@ -217,6 +220,7 @@ impl<'a, C: Client> Carrier<'a, C> {
         })?;
         let outcome = self.response_body(remote, &mut transfer, length).await;
         self.exchange.moved(transfer.received, transfer.sent);
+        self.exchange.trailed(remote.grpc_status());
         if let Err(fault) = outcome {
             // Part of the response may be out: no other endpoint can continue it.
             self.exchange.failed(fault);
@@ -251,6 +255,7 @@ impl<'a, C: Client> Carrier<'a, C> {
                     }
                     self.exchange.interim(response)?;
                     client.interim(request, response);
+                    transfer.flush_client();
                 }
                 _ => {
                     self.exchange.first_byte();

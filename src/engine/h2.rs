@@ -53,11 +53,6 @@ impl H2 {
         self.outgoing = Some(body);
     }
 
-    /// Whether the body that comes in has been read to its end.
-    pub(crate) fn is_read(&self) -> bool {
-        self.incoming.is_none() && self.piece.is_empty()
-    }
-
     /// Whether a body is going out.
     pub(crate) const fn is_sending(&self) -> bool {
         self.outgoing.is_some()

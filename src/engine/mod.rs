@@ -19,6 +19,7 @@ mod exchange;
 mod record;
 mod unwind;
 
+mod asserted;
 mod body;
 mod client_h1;
 mod client_h2;

@@ -13,11 +13,12 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::socket::Socket;
+use crate::balance::ConnectionId;
 
-/// Everything that makes two connections different: the transport's identity and the address.
+/// Everything that makes two connections different: address, transport and the name that was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {
-    pub(crate) transport: u64,
+    pub(crate) connection: ConnectionId,
     pub(crate) address: SocketAddr,
 }
 

@@ -160,7 +160,6 @@ async fn serve_stream(
         let mut carrier = Carrier::new(&worker, &mut client, &deadline, &mut recorded);
         carrier.give_up(Fault::Internal).await;
     }
-    client.leave_body();
     drop(recorded);
     worker.reuse(scratch);
 }

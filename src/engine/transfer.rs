@@ -28,6 +28,8 @@ pub(crate) struct Transfer {
     /// The endpoint takes no more of the request; what it answers still counts.
     broken: bool,
     tunnel: bool,
+    /// Whether an interim response waits to go out.
+    interim: bool,
     /// For whom the deadline was set, and how far the exchange was then.
     armed: Option<(Stage, u64)>,
     limits: Limits,
@@ -63,6 +65,7 @@ impl Transfer {
             response: Flow::default(),
             broken: false,
             tunnel: false,
+            interim: false,
             armed: None,
             limits: Limits {
                 client: exchange.connection().listener.deadlines.body,
@@ -73,9 +76,9 @@ impl Transfer {
         }
     }
 
-    /// Whether the whole request went out.
-    pub(crate) fn is_request_done(&self) -> bool {
-        self.request == Flow::Done
+    /// An interim response was handed over: the client may wait for it.
+    pub(crate) fn flush_client(&mut self) {
+        self.interim = true;
     }
 
     /// Both sides become plain byte streams.
@@ -99,6 +102,9 @@ impl Transfer {
         head: &mut ResponseHead,
     ) -> Poll<Result<BodyLength, Fault>> {
         let mut waits = Waits::Sink;
+        if self.interim && client.poll_flush(cx)?.is_ready() {
+            self.interim = false;
+        }
         self.push_request(cx, client, remote, &mut waits)?;
         if let Poll::Ready(outcome) = remote.poll_head(cx, method, head) {
             return Poll::Ready(outcome);
@@ -153,20 +159,20 @@ impl Transfer {
         remote: &mut R,
         waits: &mut Waits,
     ) -> Result<(), Fault> {
-        if self.broken || self.request == Flow::Done {
-            let tunnelled = self.tunnel;
-            if !tunnelled && client.poll_gone(cx).is_ready() {
-                return Err(Fault::ClientGone);
+        if !self.broken && self.request != Flow::Done {
+            match self
+                .request
+                .poll(cx, client, remote, &mut self.received, waits)
+            {
+                Poll::Ready(Err((Waits::Source, fault))) => return Err(fault),
+                Poll::Ready(Err((Waits::Sink, _))) => self.broken = true,
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(())) => {}
             }
-            return Ok(());
         }
-        match self
-            .request
-            .poll(cx, client, remote, &mut self.received, waits)
-        {
-            Poll::Ready(Err((Waits::Source, fault))) => return Err(fault),
-            Poll::Ready(Err((Waits::Sink, _))) => self.broken = true,
-            Poll::Ready(Ok(())) | Poll::Pending => {}
+        // Nothing more is read from the client, so somebody has to notice when it goes.
+        if !self.tunnel && client.poll_gone(cx).is_ready() {
+            return Err(Fault::ClientGone);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use ::h2::client::ResponseFuture;
 use bytes::{Buf, Bytes};
 
 use super::{
+    asserted::Asserted,
     body::{Fill, Sink, Source},
     connect::{connect, pool_key, stream_slot},
     deadline::Deadline,
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     balance::Endpoint,
-    gateway::{Exchange, Fault},
+    gateway::{Exchange, Fault, grpc_status},
     http::{
         BodyLength, Fields, HeadLimits, Method, RequestHead, ResponseHead,
         h1::{self, ConnectionHeader, Framing, HeadScan},
@@ -60,6 +61,8 @@ pub(crate) trait Remote: Source + Sink {
     fn is_touched(&self) -> bool;
     /// Whether anything came from the endpoint.
     fn has_heard(&self) -> bool;
+    /// The `grpc-status` that stood in the trailers.
+    fn grpc_status(&self) -> Option<u32>;
     /// Turns both bodies into bytes until either side ends.
     fn tunnel(&mut self);
 }
@@ -82,7 +85,7 @@ impl<'a> UpstreamSide<'a> {
         fresh: bool,
         deadline: &Deadline,
     ) -> Result<RemoteH1<'a>, Fault> {
-        let key = pool_key(self.upstream, self.endpoint);
+        let key = pool_key(self.endpoint);
         let started = Instant::now();
         let kept = if fresh {
             None
@@ -109,6 +112,8 @@ impl<'a> UpstreamSide<'a> {
             key,
             connect_time,
             heard: false,
+            grpc_status: None,
+            asserted: Asserted::default(),
             keep: false,
         })
     }
@@ -126,6 +131,8 @@ impl<'a> UpstreamSide<'a> {
             response: None,
             connect_time: (!open).then(|| started.elapsed()),
             heard: false,
+            grpc_status: None,
+            asserted: Asserted::default(),
         })
     }
 }
@@ -140,6 +147,8 @@ pub(crate) struct RemoteH1<'a> {
     key: PoolKey,
     connect_time: Option<Duration>,
     heard: bool,
+    grpc_status: Option<u32>,
+    asserted: Asserted,
     /// Whether the endpoint will take another request on this connection.
     keep: bool,
 }
@@ -186,6 +195,7 @@ impl Remote for RemoteH1<'_> {
             .upgrade()
             .map_or(ConnectionHeader::None, ConnectionHeader::Upgrade);
         h1::write_request_head(head, framing, connection, &mut self.connection.outbound);
+        self.asserted = Asserted::by(head, body);
         self.connection.promise_body(body);
         Ok(())
     }
@@ -233,6 +243,10 @@ impl Remote for RemoteH1<'_> {
         self.heard
     }
 
+    fn grpc_status(&self) -> Option<u32> {
+        self.grpc_status
+    }
+
     fn tunnel(&mut self) {
         self.keep = false;
         self.connection.tunnel();
@@ -261,7 +275,9 @@ impl Source for RemoteH1<'_> {
     }
 
     fn trailers(&mut self) -> Option<Fields> {
-        self.connection.trailers()
+        let trailers = self.connection.trailers();
+        self.grpc_status = trailers.as_ref().and_then(grpc_status);
+        trailers
     }
 }
 
@@ -275,7 +291,8 @@ impl Sink for RemoteH1<'_> {
     }
 
     fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Fault> {
-        self.connection.finish(trailers)
+        self.connection
+            .finish(self.asserted.keep(trailers).as_ref())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
@@ -291,6 +308,8 @@ pub(crate) struct RemoteH2 {
     response: Option<ResponseFuture>,
     connect_time: Option<Duration>,
     heard: bool,
+    grpc_status: Option<u32>,
+    asserted: Asserted,
 }
 
 impl RemoteH2 {
@@ -319,6 +338,7 @@ impl Remote for RemoteH2 {
         match send.send_request(request, bodiless) {
             Ok((response, body)) => {
                 self.response = Some(response);
+                self.asserted = Asserted::by(head, length);
                 if !bodiless {
                     self.stream.promise_body(body);
                 }
@@ -380,6 +400,10 @@ impl Remote for RemoteH2 {
         self.heard
     }
 
+    fn grpc_status(&self) -> Option<u32> {
+        self.grpc_status
+    }
+
     fn tunnel(&mut self) {}
 }
 
@@ -405,7 +429,9 @@ impl Source for RemoteH2 {
     }
 
     fn trailers(&mut self) -> Option<Fields> {
-        self.stream.trailers()
+        let trailers = self.stream.trailers();
+        self.grpc_status = trailers.as_ref().and_then(grpc_status);
+        trailers
     }
 }
 
@@ -419,7 +445,7 @@ impl Sink for RemoteH2 {
     }
 
     fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Fault> {
-        self.stream.finish(trailers)
+        self.stream.finish(self.asserted.keep(trailers).as_ref())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {

@@ -161,7 +161,7 @@ fn share(targets: &[SplitTarget], random: u64) -> Option<&Arc<Upstream>> {
 
 /// What routes are matched against.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub(super) struct Request<'a> {
     /// The head, prepared.
     pub head: &'a RequestHead,
     /// Who is calling.

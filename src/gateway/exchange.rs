@@ -13,7 +13,7 @@ use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry};
 use crate::{
     balance::{Endpoint, Lease},
     filters::{CaptureView, Context, Original, TlsFacts},
-    http::{BodyLength, Known, RequestHead, ResponseHead, strip_hop_by_hop},
+    http::{BodyLength, Fields, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
     routing::Captures,
     snapshot::{Route, Snapshot, Upstream},
@@ -156,7 +156,7 @@ impl Exchange {
         self.outcome.status = response.status;
         self.outcome.source = Source::Upstream;
         self.outcome.reason = "";
-        self.outcome.grpc_status = grpc_status(response);
+        self.outcome.grpc_status = grpc_status(&response.fields);
         strip_hop_by_hop(&mut response.fields).map_err(Fault::UpstreamMalformed)?;
         self.filter_response(request, response, random);
         Ok(())
@@ -179,6 +179,11 @@ impl Exchange {
         self.outcome.source = Source::Gateway;
         self.outcome.reason = reason;
         self.filter_response(request, response, random);
+    }
+
+    /// Notes the `grpc-status` that stood in the response's trailers.
+    pub fn trailed(&mut self, grpc_status: Option<u32>) {
+        self.outcome.grpc_status = grpc_status.or(self.outcome.grpc_status);
     }
 
     /// Notes a fault.
@@ -368,8 +373,9 @@ fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The `grpc-status` that stands in the head (of a trailers-only answer).
-fn grpc_status(response: &ResponseHead) -> Option<u32> {
-    let value = response.fields.first(Known::GrpcStatus)?;
+/// The `grpc-status` that stands in trailers, or in the head of an answer that has only trailers.
+#[must_use]
+pub fn grpc_status(fields: &Fields) -> Option<u32> {
+    let value = fields.first(Known::GrpcStatus)?;
     std::str::from_utf8(value).ok()?.parse().ok()
 }

@@ -15,7 +15,7 @@ mod retry;
 
 pub use connection::{Connection, TlsSession};
 pub use decide::Verdict;
-pub use exchange::Exchange;
+pub use exchange::{Exchange, grpc_status};
 pub use fault::{Blame, Fault};
 pub use forwarded::Origin;
 pub use outcome::Outcome;

@@ -41,4 +41,9 @@ pub fn head_of(reply: &Reply, date: &[u8], head: &mut ResponseHead) {
         head.fields.push(field.name, field.value);
     }
     head.fields.push(b"date", date);
+    if !matches!(reply.status, 204 | 304) {
+        let mut digits = itoa::Buffer::new();
+        let length = digits.format(reply.body.len());
+        head.fields.push(b"content-length", length.as_bytes());
+    }
 }

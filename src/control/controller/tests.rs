@@ -232,6 +232,24 @@ async fn addresses_that_change_reach_the_pool_and_a_failure_keeps_the_last_good_
 }
 
 #[tokio::test]
+async fn addresses_heard_during_a_refused_reload_are_not_lost() {
+    let names = Names::default();
+    names.set("users.test", &["192.0.2.1"]);
+    names.set("more.test", &["192.0.2.9"]);
+    let folder = tempfile::tempdir().unwrap();
+    let text = with_endpoints("\"users.test:80\"");
+    let bench = Bench::start_in(folder, &text, names).await;
+    *bench.plane.taken.lock().unwrap() = Some(8080);
+    bench.names.set("users.test", &["192.0.2.2"]);
+    let more = with_endpoints("\"users.test:80\", \"more.test:80\"");
+    assert_eq!(bench.reload(&more).await.outcome, Outcome::Refused);
+    bench.until_pool("users", &["192.0.2.2:80"]).await;
+    while bench.names.followers("more.test") != 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_name_is_followed_once_as_long_as_it_is_configured() {
     let names = Names::default();
     names.set("users.test", &["192.0.2.1"]);

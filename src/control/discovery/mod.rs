@@ -149,9 +149,13 @@ impl Discovery {
             }
             Err(failure) => {
                 if followed.failure.as_ref() != Some(&failure) {
-                    let kept = followed.found.len();
-                    tracing::warn!(name = %news.key, error = %failure, kept_addresses = kept,
-                        "name is not resolved, the last good addresses stay");
+                    let name = &news.key;
+                    if followed.found.is_empty() {
+                        tracing::warn!(%name, error = %failure, "name is not resolved and has no address");
+                    } else {
+                        let kept = followed.found.len();
+                        tracing::warn!(%name, error = %failure, kept, "name is not resolved, the last good addresses stay");
+                    }
                     followed.failure = Some(failure);
                 }
                 None

@@ -83,3 +83,73 @@ fn connection(
     }
     ConnectionId(hasher.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::testing::{snapshot, stores, upstream_of};
+
+    fn upstream(text: &str, found: &[Found]) -> Vec<(String, SocketAddr, u32, ConnectionId)> {
+        let stores = stores();
+        let snapshot = snapshot(text, &stores);
+        let upstream = upstream_of(&snapshot, "users");
+        let pool = build(&upstream, &stores.endpoints, |_| found);
+        let endpoints = pool.endpoints().iter();
+        endpoints
+            .map(|e| (e.name.to_string(), e.address, e.weight, e.connection))
+            .collect()
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_and_names_keep_their_order_and_their_spelling() {
+        let found = ["192.0.2.1", "192.0.2.2"].map(|text| Found::at(text.parse().unwrap()));
+        let text = r#"upstream.users.endpoints = [{ address = "users.test:80", weight = 3 }, "[2001:db8::1]:81"]"#;
+        let endpoints: Vec<_> = upstream(text, &found)
+            .into_iter()
+            .map(|(name, address, weight, _)| (name, address, weight))
+            .collect();
+        let expected = [
+            ("users.test:80", "192.0.2.1:80", 3),
+            ("users.test:80", "192.0.2.2:80", 3),
+            ("[2001:db8::1]:81", "[2001:db8::1]:81", 1),
+        ];
+        assert_eq!(
+            endpoints,
+            expected.map(|(name, at, weight)| (name.to_owned(), address(at), weight))
+        );
+    }
+
+    #[test]
+    fn a_source_that_knows_port_and_weight_is_believed() {
+        let found = Found {
+            port: Some(8_500),
+            weight: Some(7),
+            ..Found::at("192.0.2.1".parse().unwrap())
+        };
+        let text = r#"upstream.users.endpoints = ["users.test:80"]"#;
+        let endpoints = upstream(text, &[found]);
+        assert_eq!(endpoints[0].1, address("192.0.2.1:8500"));
+        assert_eq!(endpoints[0].2, 7);
+    }
+
+    #[test]
+    fn hosts_at_one_address_share_connections_only_if_one_name_is_verified_for_both() {
+        let found = [Found::at("192.0.2.1".parse().unwrap())];
+        let connections = |tls: &str| {
+            let text =
+                format!("[upstream.users]\nendpoints = [\"a.test:443\", \"b.test:443\"]\n{tls}");
+            let endpoints = upstream(&text, &found);
+            (endpoints[0].3, endpoints[1].3)
+        };
+        let (one, other) = connections("");
+        assert_eq!(one, other);
+        let (one, other) = connections("tls = { verify = false, server_name = \"c.test\" }");
+        assert_eq!(one, other);
+        let (one, other) = connections("tls = { verify = false }");
+        assert_ne!(one, other);
+    }
+}

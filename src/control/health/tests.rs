@@ -166,7 +166,10 @@ fn intervals_differ_by_no_more_than_a_tenth() {
 #[test]
 fn the_name_for_tls_is_the_host_without_its_port() {
     let name = |endpoint| server_name(endpoint).map(|name| name.to_str().into_owned());
-    assert_eq!(name("users.internal:443"), Some("users.internal".to_owned()));
+    assert_eq!(
+        name("users.internal:443"),
+        Some("users.internal".to_owned())
+    );
     assert_eq!(name("[2001:db8::1]:443"), Some("2001:db8::1".to_owned()));
     assert_eq!(name("127.0.0.1:443"), Some("127.0.0.1".to_owned()));
     assert_eq!(name("not a name:443"), None);

@@ -188,7 +188,7 @@ const SAFETY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{fs, os::unix::fs::symlink, path::Path};
 
     use super::*;
 
@@ -214,6 +214,24 @@ mod tests {
         files.set(watch(&file), Look::at(&watch(&file)));
         fs::write(folder.path().join("new"), "2").unwrap();
         fs::rename(folder.path().join("new"), &file).unwrap();
+        assert!(heard(&mut files).await.configuration);
+    }
+
+    #[tokio::test]
+    async fn a_swapped_link_on_the_way_is_heard() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for release in ["one", "two"] {
+            fs::create_dir(root.join(release)).unwrap();
+            fs::write(root.join(release).join("a.toml"), "1").unwrap();
+        }
+        symlink("one", root.join("..data")).unwrap();
+        symlink("..data/a.toml", root.join("a.toml")).unwrap();
+        let watched = watch(&root.join("a.toml"));
+        let mut files = FileWatch::new();
+        files.set(watched.clone(), Look::at(&watched));
+        symlink("two", root.join("..data_tmp")).unwrap();
+        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
         assert!(heard(&mut files).await.configuration);
     }
 

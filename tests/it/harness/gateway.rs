@@ -167,9 +167,9 @@ impl Gateway {
 
     /// One request to the admin address.
     pub(crate) async fn ask_admin(&self, request: Request) -> ResponseMessage {
-        let address = self.admin().await;
-        let request = request.host(&address.to_string());
-        Client::connect(address).await.ask(request).await
+        let admin = self.admin().await;
+        let request = request.host(&admin.to_string());
+        Client::connect(admin).await.ask(request).await
     }
 
     pub(crate) async fn metrics(&self) -> Samples {

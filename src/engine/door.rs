@@ -1,7 +1,13 @@
 //! Accepting: one listening socket of one worker, and what a connection goes through before its first request.
 
 use std::{
-    cell::RefCell, future::poll_fn, io, net::SocketAddr, rc::Rc, sync::Arc, task::Poll,
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
     time::Instant,
 };
 
@@ -43,6 +49,8 @@ pub(crate) struct Door {
     plan: RefCell<Arc<ListenerPlan>>,
     admission: Admission,
     closed: Notify,
+    /// Shared with the connections that came in: whether the door is closed for good.
+    retired: Rc<Cell<bool>>,
 }
 
 impl Door {
@@ -51,6 +59,7 @@ impl Door {
             plan: RefCell::new(plan),
             admission,
             closed: Notify::new(),
+            retired: Rc::default(),
         })
     }
 
@@ -61,6 +70,7 @@ impl Door {
 
     /// Ends accepting, once what the kernel has accepted already is in.
     pub(crate) fn close(&self) {
+        self.retired.set(true);
         self.closed.notify_one();
     }
 
@@ -113,9 +123,11 @@ impl Door {
         let _ = tune(&tcp);
         let worker = Rc::clone(worker);
         let open = worker.opened();
+        let retired = Rc::clone(&self.retired);
+        tracing::debug!(listener = %plan.name, %peer, "connection accepted");
         tokio::task::spawn_local(async move {
             plan.metrics.connection_opened(worker.id);
-            receive(&worker, &plan, tcp, peer).await;
+            receive(&worker, &plan, tcp, peer, retired).await;
             plan.metrics.connection_closed(worker.id);
             drop((open, admitted));
         });
@@ -131,7 +143,13 @@ async fn accept_now(socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
 }
 
 /// Takes a connection from its first byte to its protocol.
-async fn receive(worker: &Rc<Worker>, plan: &Arc<ListenerPlan>, tcp: TcpStream, peer: SocketAddr) {
+async fn receive(
+    worker: &Rc<Worker>,
+    plan: &Arc<ListenerPlan>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    retired: Rc<Cell<bool>>,
+) {
     let deadline = worker.deadlines.register();
     deadline.set(Instant::now() + plan.deadlines.handshake);
     let mut connection = Connection {
@@ -139,6 +157,7 @@ async fn receive(worker: &Rc<Worker>, plan: &Arc<ListenerPlan>, tcp: TcpStream, 
         peer,
         client: peer,
         tls: None,
+        retired,
     };
     let announced = plan
         .proxy_protocol
@@ -232,7 +251,8 @@ async fn detect(
         if let Poll::Ready(outcome) = socket.poll_readable(cx) {
             return Poll::Ready(outcome.is_ok());
         }
-        if deadline.poll_expired(cx).is_ready() || worker.is_draining() {
+        if deadline.poll_expired(cx).is_ready() || worker.is_draining() || connection.retired.get()
+        {
             return Poll::Ready(false);
         }
         Poll::Pending

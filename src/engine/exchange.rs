@@ -20,7 +20,7 @@ use super::{
 use crate::{
     balance::Lease,
     filters::Reply,
-    gateway::{Exchange, Fault, Progress, Retry, Verdict, head_of, reply_of},
+    gateway::{Exchange, Fault, Progress, Retry, Verdict, grpc_reply, head_of, reply_of},
     http::{BodyLength, Method, RequestHead, ResponseHead},
 };
 
@@ -111,6 +111,8 @@ impl<'a, C: Client> Carrier<'a, C> {
 
     /// Sends an answer of the gateway's own.
     async fn answer(&mut self, answer: &Reply) {
+        let grpc = grpc_reply(&self.scratch.request, answer);
+        let answer = grpc.as_ref().unwrap_or(answer);
         let Scratch { request, response } = &mut *self.scratch;
         head_of(answer, &self.worker.date(), response);
         let worker = self.worker;
@@ -137,7 +139,7 @@ impl<'a, C: Client> Carrier<'a, C> {
             },
         )
         .await;
-        self.exchange.moved(0, sent);
+        self.exchange.moved(worker.id, 0, sent);
         if let Err(fault) = outcome {
             self.exchange.failed(fault);
             self.client.abort();
@@ -200,6 +202,7 @@ impl<'a, C: Client> Carrier<'a, C> {
 
     /// The exchange itself, once there is somebody to have it with.
     async fn exchange_with<R: Remote>(&mut self, remote: &mut R) -> Result<(), (Fault, Progress)> {
+        let worker = self.worker.id;
         self.exchange.connected(remote.connect_time());
         let mut transfer = Transfer::new(self.exchange);
         let length = self.exchange.request_length();
@@ -215,11 +218,12 @@ impl<'a, C: Client> Carrier<'a, C> {
                 head_sent: remote.is_touched(),
                 heard: remote.has_heard(),
             };
-            self.exchange.moved(transfer.received, 0);
+            self.exchange.moved(worker, transfer.received, 0);
             (fault, progress)
         })?;
         let outcome = self.response_body(remote, &mut transfer, length).await;
-        self.exchange.moved(transfer.received, transfer.sent);
+        self.exchange
+            .moved(worker, transfer.received, transfer.sent);
         self.exchange.trailed(remote.grpc_status());
         if let Err(fault) = outcome {
             // Part of the response may be out: no other endpoint can continue it.

@@ -118,7 +118,8 @@ impl Pools {
 impl Shared {
     /// The turn to connect, unless somebody has it.
     pub(crate) fn turn(&self) -> Option<Turn<'_>> {
-        (!self.connecting.replace(true)).then_some(Turn(self))
+        // Made only when it is ours: dropping one wakes those who wait.
+        (!self.connecting.replace(true)).then(|| Turn(self))
     }
 
     /// Waits until whoever connects is done with it.

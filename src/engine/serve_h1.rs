@@ -109,7 +109,10 @@ async fn wait_for_request(
             if let Poll::Ready(outcome) = io.socket.poll_readable(cx) {
                 return Poll::Ready(outcome.is_ok());
             }
-            if deadline.poll_expired(cx).is_ready() || worker.is_draining() {
+            if deadline.poll_expired(cx).is_ready()
+                || worker.is_draining()
+                || connection.retired.get()
+            {
                 return Poll::Ready(false);
             }
             Poll::Pending
@@ -139,8 +142,10 @@ async fn serve_one(
         Arrival::Nothing => return false,
         Arrival::Refused(fault, started) => (started, Some(fault)),
     };
-    let may_keep =
-        refusal.is_none() && served + 1 < listener.limits.requests && !worker.is_draining();
+    let may_keep = refusal.is_none()
+        && served + 1 < listener.limits.requests
+        && !worker.is_draining()
+        && !connection.retired.get();
     let mut recorded = Recorded::begin(worker, connection, scratch, started);
     let (length, refusal) = match refusal {
         Some(fault) => (BodyLength::Empty, Some(fault)),

@@ -82,7 +82,7 @@ pub(crate) async fn serve(
             if let Poll::Ready(next) = io.poll_accept(cx) {
                 return Poll::Ready(Next::Stream(next));
             }
-            if worker.is_draining() && !leaving {
+            if (worker.is_draining() || shared.connection.retired.get()) && !leaving {
                 return Poll::Ready(Next::Leave);
             }
             if shared.deadline.poll_expired(cx).is_ready() {

@@ -43,8 +43,6 @@ enum Stage {
     EndpointReads,
     EndpointAnswers,
     Tunnel,
-    /// One side of a tunnel has said goodbye.
-    TunnelCloses,
 }
 
 #[derive(Debug)]
@@ -132,16 +130,16 @@ impl Transfer {
             .response
             .poll(cx, remote, client, &mut self.sent, &mut waits)
         {
-            Poll::Ready(Ok(())) => !self.tunnel || self.request == Flow::Done || self.broken,
+            Poll::Ready(Ok(())) => true,
             Poll::Ready(Err((_, fault))) => return Poll::Ready(Err(fault)),
-            Poll::Pending => false,
+            // The protocols that are tunnelled have no half-open state: what one side ends is ended.
+            Poll::Pending => self.tunnel && (self.request == Flow::Done || self.broken),
         };
         if done {
             return Poll::Ready(Ok(()));
         }
         let stage = match waits {
-            _ if self.tunnel && self.response == self.request => Stage::Tunnel,
-            _ if self.tunnel => Stage::TunnelCloses,
+            _ if self.tunnel => Stage::Tunnel,
             Waits::Source => Stage::EndpointAnswers,
             Waits::Sink => Stage::ClientReads,
         };
@@ -189,7 +187,7 @@ impl Transfer {
         if self.armed != now_armed {
             self.armed = now_armed;
             let limit = match stage {
-                Stage::ClientSends | Stage::ClientReads | Stage::TunnelCloses => self.limits.client,
+                Stage::ClientSends | Stage::ClientReads => self.limits.client,
                 Stage::EndpointReads | Stage::EndpointAnswers => self.limits.endpoint,
                 Stage::Tunnel => self.limits.tunnel,
             };
@@ -207,10 +205,9 @@ impl Transfer {
             match stage {
                 Stage::ClientSends => Fault::BodyTimeout,
                 Stage::ClientReads => Fault::ClientStalled,
-                Stage::EndpointReads
-                | Stage::EndpointAnswers
-                | Stage::Tunnel
-                | Stage::TunnelCloses => Fault::UpstreamTimeout,
+                Stage::EndpointReads | Stage::EndpointAnswers | Stage::Tunnel => {
+                    Fault::UpstreamTimeout
+                }
             }
         })
     }

@@ -211,6 +211,7 @@ async fn work(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Command>) {
             Some(Command::Close(key)) => {
                 if let Some(door) = doors.remove(&key) {
                     door.close();
+                    worker.deadlines.wake_all();
                 }
             }
             Some(Command::Drain) => {

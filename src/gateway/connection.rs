@@ -1,7 +1,9 @@
 //! What is known of a connection before its first request.
 
 use std::{
+    cell::Cell,
     net::{IpAddr, SocketAddr},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -18,6 +20,8 @@ pub struct Connection {
     pub client: SocketAddr,
     /// The TLS session; `None` on a plain connection.
     pub tls: Option<TlsSession>,
+    /// Whether the listener is gone: what runs ends, nothing further is awaited.
+    pub retired: Rc<Cell<bool>>,
 }
 
 /// What a TLS handshake settled.

@@ -175,7 +175,11 @@ impl Exchange {
         reason: &'static str,
         random: &mut dyn FnMut() -> u64,
     ) {
-        self.outcome.status = response.status;
+        self.outcome.grpc_status = grpc_status(&response.fields);
+        // A gRPC client is told of a fault in a 200; the record keeps what the fault is.
+        if self.outcome.grpc_status.is_none() || self.outcome.status == 0 {
+            self.outcome.status = response.status;
+        }
         self.outcome.source = Source::Gateway;
         self.outcome.reason = reason;
         self.filter_response(request, response, random);
@@ -192,7 +196,10 @@ impl Exchange {
     }
 
     /// Notes body bytes that moved.
-    pub fn moved(&mut self, received: u64, sent: u64) {
+    pub fn moved(&mut self, worker: usize, received: u64, sent: u64) {
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.metrics.transferred(worker, sent, received);
+        }
         self.outcome.received = self.outcome.received.saturating_add(received);
         self.outcome.sent = self.outcome.sent.saturating_add(sent);
     }

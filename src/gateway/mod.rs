@@ -19,5 +19,5 @@ pub use exchange::{Exchange, grpc_status};
 pub use fault::{Blame, Fault};
 pub use forwarded::Origin;
 pub use outcome::Outcome;
-pub use reply::{head_of, reply_of};
+pub use reply::{grpc_reply, head_of, reply_of};
 pub use retry::{Progress, Retry};

@@ -50,7 +50,7 @@ async fn case_83_a_running_exchange_ends_before_the_process() {
     within("readiness to fall", async {
         while Client::connect(admin)
             .await
-            .ask(Request::get("/readyz"))
+            .ask(Request::get("/readyz").host(&admin.to_string()))
             .await
             .status
             != 503
@@ -62,7 +62,13 @@ async fn case_83_a_running_exchange_ends_before_the_process() {
     })
     .await;
     let mut observer = Client::connect(admin).await;
-    assert_eq!(observer.ask(Request::get("/healthz")).await.status, 200);
+    assert_eq!(
+        observer
+            .ask(Request::get("/healthz").host(&admin.to_string()))
+            .await
+            .status,
+        200
+    );
     let metrics = gateway.metrics().await;
     assert!((metrics.sum("portcullis_draining", &[]) - 1.0).abs() < 0.1);
 

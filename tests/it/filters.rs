@@ -99,9 +99,9 @@ async fn rewrite_changes_path_and_host_and_keeps_the_query() {
         filters = [{ kind = "rewrite", strip_prefix = "/team", add_prefix = "/squad" }]
         [[route]]
         name = "groups"
-        path_regex = "/r/(?<year>[0-9]{4})-(?<month>[0-9]{2})"
+        path_regex = "/r/(?<Year>[0-9]{4})-(?<Month>[0-9]{2})"
         upstream = "app"
-        filters = [{ kind = "rewrite", path = "/{month}/{year}" }]
+        filters = [{ kind = "rewrite", path = "/{Month}/{Year}" }]
         [upstream.app]
         endpoints = ["<app>"]
         "#,

@@ -86,6 +86,7 @@ fn connection(
         .ok_or(Fault::Internal)?;
     let peer = SocketAddr::new(peer, 0);
     Ok(Rc::new(Connection {
+        retired: Rc::default(),
         listener: Arc::clone(listener),
         peer,
         client: peer,

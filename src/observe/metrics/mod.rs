@@ -165,7 +165,6 @@ impl Metrics {
     pub fn encode(&self) -> String {
         let mut page = Page::default();
         let mut registry = self.lock();
-        registry.retain_used(&self.unrouted);
         let listeners: Vec<_> = registry.listeners.values().cloned().collect();
         let upstreams: Vec<_> = registry.upstreams.values().cloned().collect();
         let routes: Vec<_> = [&self.unrouted]
@@ -177,6 +176,9 @@ impl Metrics {
         route::encode(&routes, &registry.names(), &mut page);
         listener::encode(&listeners, &mut page);
         upstream::encode(&upstreams, &mut page);
+        // What nobody holds any more has been shown with its last counts; from the next page on it is gone.
+        drop((listeners, routes, upstreams));
+        registry.retain_used(&self.unrouted);
         drop(registry);
         self.gateway.encode(&mut page);
         page.append(&self.process.collect());

@@ -34,6 +34,8 @@ pub(super) fn complete(text: &str, directory: &Path) -> String {
             complete.push('\n');
         }
     };
+    // One worker: its records stand in the order of the requests.
+    add("[server]", "workers = 1");
     add("[admin]", "address = \"127.0.0.1:0\"");
     add("[log]", "format = \"json\"");
     add(
@@ -44,6 +46,11 @@ pub(super) fn complete(text: &str, directory: &Path) -> String {
         ),
     );
     add("[[listener]]", "name = \"web\"\naddress = \"127.0.0.1:0\"");
-    complete.push_str(text);
-    complete
+    // A key at the top stands before all tables.
+    match text.split_once('\n') {
+        Some((first, rest)) if first.starts_with("include") => {
+            format!("{first}\n{complete}{rest}")
+        }
+        _ => complete + text,
+    }
 }

@@ -201,9 +201,15 @@ impl H2Client {
     }
 
     async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        let (send, connection) = within("the HTTP/2 preface", h2::client::handshake(stream))
-            .await
-            .expect("an HTTP/2 connection");
+        let (send, connection) = within(
+            "the HTTP/2 preface",
+            // One stream that is not read leaves room for others.
+            h2::client::Builder::new()
+                .initial_connection_window_size(1024 * 1024)
+                .handshake(stream),
+        )
+        .await
+        .expect("an HTTP/2 connection");
         Self {
             send,
             driver: tokio::spawn(connection),

@@ -1,5 +1,7 @@
 //! The gateway as a process, before real sockets: scenarios of origin, configuration, request and expectation.
 
+#![cfg(test)]
+
 mod harness;
 mod harness_itself;
 

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test deny fuzz compare setup-build setup-test
+.PHONY: help run build test setup deny fuzz compare setup-build
 
 # What `make run` hands on, for example `make run ARGS='--http-port 18080'`.
 ARGS ?=
@@ -19,7 +19,7 @@ build: setup-build ## build the release binary, target/release/portcullis
 	$(step) "building the release binary (the first time takes some minutes)"
 	@cargo build --release --locked
 
-test: setup-test ## formatting, lints, every test, the documentation
+test: setup ## formatting, lints, every test, the documentation
 	$(step) "formatting"
 	@cargo fmt --check
 	$(step) "lints"
@@ -29,6 +29,9 @@ test: setup-test ## formatting, lints, every test, the documentation
 	$(step) "documentation"
 	@RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 	$(step) "all good"
+
+setup: ## install what the build and the tests need and this machine lacks
+	@packaging/setup.sh test
 
 deny: ## licences, duplicates and sources of the dependencies (needs cargo-deny)
 	@cargo deny --version >/dev/null 2>&1 || { echo 'cargo-deny is missing: cargo install --locked cargo-deny' >&2; exit 1; }
@@ -41,12 +44,9 @@ fuzz: ## every fuzz target for a minute (needs cargo-fuzz and a nightly toolchai
 		cargo +nightly fuzz run "$$target" -- -max_total_time=60; \
 	done
 
-compare: setup-test build ## CPU per request beside nginx and HAProxy, allocations, memory of idle connections
+compare: setup build ## CPU per request beside nginx and HAProxy, allocations, memory of idle connections
 	$(step) "comparing"
 	@benches/compare.sh
 
 setup-build:
 	@packaging/setup.sh
-
-setup-test:
-	@packaging/setup.sh test

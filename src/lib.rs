@@ -1,20 +1,33 @@
-//! Portcullis: a Layer-7 API gateway and load balancer.
-//!
-//! The modules stand in reading order: what a message is, what is decided about it, who moves its bytes, and who
-//! changes the world it moves in. `ARCHITECTURE.md` beside this file tells the whole story.
+#![doc = include_str!("ARCHITECTURE.md")]
+
+// Messages, and what is decided by looking at them.
+pub mod http;
+pub mod routing;
+
+// What routes lead to and what is seen of it.
+pub mod balance;
+pub mod filters;
+pub mod observe;
+
+// From what the operator wrote to the world that requests see.
+pub mod config;
+
+pub mod snapshot;
+
+pub mod compile;
+
+// The data plane: sockets, decisions, bytes.
+pub mod listener;
+
+pub mod gateway;
+
+pub mod engine;
+
+// The control plane, and the process around both.
+pub mod control;
 
 pub mod admin;
+
 pub mod app;
-pub mod balance;
+
 pub mod cli;
-pub mod compile;
-pub mod config;
-pub mod control;
-pub mod engine;
-pub mod filters;
-pub mod gateway;
-pub mod http;
-pub mod listener;
-pub mod observe;
-pub mod routing;
-pub mod snapshot;

@@ -1,5 +1,7 @@
 //! Who may import whom: the walls of the house, as `ARCHITECTURE.md` draws them, kept by a test.
 
+#![cfg(test)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

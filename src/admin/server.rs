@@ -11,7 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Response, StatusCode, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -113,14 +115,17 @@ async fn connection<O: Operations>(stream: TcpStream, operations: Arc<O>) {
 async fn answer<O: Operations>(
     operations: &O,
     local: IpAddr,
-    request: hyper::Request<hyper::body::Incoming>,
+    request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    timeout(
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = timeout(
         REQUEST_DEADLINE,
         routes::respond(operations, local, request),
     )
     .await
-    .unwrap_or_else(|_elapsed| reply::error(StatusCode::GATEWAY_TIMEOUT, "it took too long"))
+    .unwrap_or_else(|_elapsed| reply::error(StatusCode::GATEWAY_TIMEOUT, "it took too long"));
+    tracing::debug!(%method, path, status = response.status().as_u16(), "admin request");
+    response
 }
 
 #[expect(

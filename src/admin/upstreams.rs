@@ -1,6 +1,6 @@
 //! The upstreams of a snapshot with the state of their endpoints, as JSON.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::status::time;
 use crate::{
@@ -10,10 +10,10 @@ use crate::{
 
 /// All upstreams; `now_ms` is the time on the gateway's clock.
 pub(super) fn upstreams(snapshot: &Snapshot, now_ms: u64) -> Value {
-    let upstreams: Vec<Value> = snapshot
+    let upstreams: Map<String, Value> = snapshot
         .upstreams
         .iter()
-        .map(|each| upstream(each, now_ms))
+        .map(|each| (each.name.to_string(), upstream(each, now_ms)))
         .collect();
     json!({ "generation": snapshot.generation, "upstreams": upstreams })
 }
@@ -32,7 +32,6 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
         .filter(|name| pool.endpoints().iter().all(|each| *each.name != **name))
         .collect();
     json!({
-        "name": upstream.name,
         "balance": upstream.policy.as_str(),
         "protocol": match upstream.transport.protocol {
             Protocol::Http1 => "http/1.1",
@@ -108,8 +107,7 @@ mod tests {
         let held = pool.pick(0, 0, &[]).unwrap();
         let shown = upstreams(&snapshot, 0);
         assert_eq!(shown["generation"], 1);
-        let upstream = &shown["upstreams"][0];
-        assert_eq!(upstream["name"], "users");
+        let upstream = &shown["upstreams"]["users"];
         assert_eq!(upstream["balance"], "round_robin");
         assert_eq!(upstream["unresolved"], json!(["users.internal:9003"]));
         let endpoint = &upstream["endpoints"][held.index()];
@@ -120,7 +118,7 @@ mod tests {
 
         held.connect_failed(100);
         let shown = upstreams(&snapshot, 200);
-        let endpoint = &shown["upstreams"][0]["endpoints"][held.index()];
+        let endpoint = &shown["upstreams"]["users"]["endpoints"][held.index()];
         assert_eq!(endpoint["state"], "set_aside");
         assert_eq!(endpoint["connect_failures"], 1);
         assert!(endpoint["set_aside_for_ms"].as_u64().unwrap() > 0);
@@ -129,7 +127,7 @@ mod tests {
             .state
             .set_health(false, "status 503", SystemTime::UNIX_EPOCH);
         let shown = upstreams(&snapshot, 200);
-        let endpoint = &shown["upstreams"][0]["endpoints"][held.index()];
+        let endpoint = &shown["upstreams"]["users"]["endpoints"][held.index()];
         assert_eq!(endpoint["state"], "unhealthy");
         assert_eq!(
             endpoint["health"],

@@ -1,7 +1,7 @@
 //! The composition root: the only place where everything is built and wired.
 //!
 //! [`run`] is the life of the process, from a configuration file to an exit. Pingora's `Server` is the chassis: it owns
-//! the runtimes of the control plane and asks [`shutdown`] when the process may end.
+//! the runtimes of the control plane and asks `shutdown` when the process may end.
 
 mod data_plane;
 mod shutdown;

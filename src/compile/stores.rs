@@ -38,7 +38,7 @@ impl Stores {
 
     /// Forgets what no snapshot refers to.
     pub fn retain_used(&self) {
-        self.metrics.retain_used();
+        // Series that have ended are shown once more: the metrics forget them themselves.
         self.endpoints.retain_used();
         self.tls.retain_used();
     }

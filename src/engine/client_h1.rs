@@ -8,9 +8,10 @@ use super::{
     body::{Fill, Sink, Source},
     exchange::Client,
     h1::{H1, SMALL},
+    worker::Worker,
 };
 use crate::{
-    gateway::Fault,
+    gateway::{Connection, Fault},
     http::{
         BodyLength, Fields, Known, Method, RequestHead, ResponseHead, Version, content_length,
         h1::{ConnectionHeader, Framing, write_response_head},
@@ -21,6 +22,8 @@ use crate::{
 /// A client over HTTP/1.
 #[derive(Debug)]
 pub(crate) struct ClientH1<'a> {
+    worker: &'a Worker,
+    facts: &'a Connection,
     pub(crate) connection: &'a mut H1,
     /// Whether the connection carries another request after this one.
     pub(crate) keep: bool,
@@ -33,8 +36,17 @@ pub(crate) struct ClientH1<'a> {
 
 impl<'a> ClientH1<'a> {
     /// `may_keep` tells whether the gateway, for its part, would take another request.
-    pub(crate) fn new(connection: &'a mut H1, request: &RequestHead, may_keep: bool) -> Self {
+    pub(crate) fn new(
+        (worker, facts): (&'a Worker, &'a Connection),
+        connection: &'a mut H1,
+        request: &RequestHead,
+        may_keep: bool,
+    ) -> Self {
+        // What follows a CONNECT may be what was meant for the tunnel.
+        let may_keep = may_keep && request.method != Method::Connect;
         Self {
+            worker,
+            facts,
             connection,
             keep: may_keep && keep_alive(request.version, &request.fields),
             awaits_continue: request.version > Version::Http10 && request.fields.has(Known::Expect),
@@ -67,6 +79,8 @@ impl Client for ClientH1<'_> {
         upgrade: Option<&[u8]>,
     ) -> Result<(), Fault> {
         self.responded = true;
+        // The world may have changed while the endpoint thought about it.
+        self.keep &= !self.worker.is_draining() && !self.facts.retired.get();
         if self.awaits_continue && !self.connection.is_read() {
             // Whether the body will come now is for the client to decide, so nothing can follow it here.
             self.keep = false;
@@ -122,6 +136,10 @@ impl Client for ClientH1<'_> {
 
     fn abort(&mut self) {
         self.aborted = true;
+        self.keep = false;
+    }
+
+    fn last(&mut self) {
         self.keep = false;
     }
 

@@ -45,6 +45,8 @@ pub(crate) trait Client: Source + Sink {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Ends the exchange so that the client cannot take what it got for all.
     fn abort(&mut self);
+    /// No further request is read from this client: what it sent cannot be told apart from one.
+    fn last(&mut self);
     /// Turns both bodies into bytes until either side ends.
     fn tunnel(&mut self);
 }
@@ -101,6 +103,12 @@ impl<'a, C: Client> Carrier<'a, C> {
     /// Tells the client of a fault, or breaks off when part of a response is out already.
     pub(crate) async fn give_up(&mut self, fault: Fault) {
         self.exchange.failed(fault);
+        if matches!(
+            fault,
+            Fault::Request(_) | Fault::BodyTimeout | Fault::HeadTimeout
+        ) {
+            self.client.last();
+        }
         let unheard = matches!(fault, Fault::ClientGone | Fault::ClientStalled);
         if unheard || self.client.has_responded() {
             self.client.abort();

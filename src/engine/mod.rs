@@ -1,8 +1,8 @@
 //! Moving bytes: HTTP/1 and HTTP/2 on both sides, pools, tunnels and deadlines.
 //!
-//! A worker is one thread. [`door`] accepts, [`serve_h1`] and [`serve_h2`] read heads, [`exchange`] carries one
-//! exchange between a [`exchange::Client`] and a [`upstream::Remote`], [`transfer`] moves both bodies at once.
-//! Everything here runs on one thread and shares by `Rc` and `Cell`; only [`workers`] is seen from outside.
+//! A worker is one thread. `door` accepts, `serve_h1` and `serve_h2` read heads, `exchange` carries one
+//! exchange between a `exchange::Client` and a `upstream::Remote`, `transfer` moves both bodies at once.
+//! Everything here runs on one thread and shares by `Rc` and `Cell`; only `workers` is seen from outside.
 
 mod workers;
 

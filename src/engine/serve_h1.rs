@@ -143,9 +143,7 @@ async fn serve_one(
         Arrival::Refused(fault, started) => (started, Some(fault)),
     };
     let may_keep = refusal.is_none()
-        && served + 1 < listener.limits.requests
-        && !worker.is_draining()
-        && !connection.retired.get();
+        && served + 1 < listener.limits.requests;
     let mut recorded = Recorded::begin(worker, connection, scratch, started);
     let (length, refusal) = match refusal {
         Some(fault) => (BodyLength::Empty, Some(fault)),
@@ -155,7 +153,12 @@ async fn serve_one(
         },
     };
     io.expect_body(length);
-    let mut client = ClientH1::new(io, &recorded.scratch.request, may_keep && refusal.is_none());
+    let mut client = ClientH1::new(
+        (worker, connection),
+        io,
+        &recorded.scratch.request,
+        may_keep && refusal.is_none(),
+    );
     let mut carrier = Carrier::new(worker, &mut client, deadline, &mut recorded);
     let panicked = match refusal {
         None => unwinding(carrier.run(length)).await.is_err(),

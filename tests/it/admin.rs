@@ -138,7 +138,7 @@ async fn the_level_of_the_program_log_changes_at_run_time() {
     assert_eq!(before.status, 200);
     assert!(before.text().contains("info"), "{}", before.text());
     let changed = gateway
-        .ask_admin(Request::new("PUT", "/log-level").body("debug"))
+        .ask_admin(Request::new("PUT", "/log-level").body("level=debug"))
         .await;
     assert!((200..300).contains(&changed.status), "{changed:?}");
     let after = gateway.ask_admin(Request::get("/log-level")).await;
@@ -189,6 +189,7 @@ async fn two_gateways_are_two() {
     let (one, two) = (start(&a).await, start(&b).await);
     assert_eq!(one.get("/").await.text(), "a");
     assert_eq!(two.get("/").await.text(), "b");
+    two.records(1).await;
     let metrics = two.metrics().await;
     let counted = metrics.sum("portcullis_requests_total", &[]);
     assert!((counted - 1.0).abs() < 0.1, "{counted}");

@@ -121,7 +121,7 @@ async fn nghttp_gets_what_it_asks_for() {
     let address = gateway.web().await;
     let secure = gateway.address("secure").await;
     for url in [format!("http://{address}/a"), format!("https://{secure}/b")] {
-        let answer = nghttp(&["--verbose", "--no-color", &url]).await;
+        let answer = nghttp(&["--verbose", &url]).await;
         assert!(answer.stdout.contains(":status: 200"), "{answer:?}");
         assert!(answer.stdout.contains("hello"), "{answer:?}");
     }

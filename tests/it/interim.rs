@@ -97,7 +97,7 @@ async fn early_hints_reach_curl_and_a_client_of_http2() {
     let answer = curl(&["--include", &url]).await;
     assert!(answer.stdout.contains("103"), "{answer:?}");
     assert!(answer.stdout.ends_with("ok"), "{answer:?}");
-    let answer = nghttp(&["--verbose", "--no-color", &url]).await;
+    let answer = nghttp(&["--verbose", &url]).await;
     assert!(answer.stdout.contains(":status: 103"), "{answer:?}");
     assert!(answer.stdout.contains(":status: 200"), "{answer:?}");
 }

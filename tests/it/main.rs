@@ -1,5 +1,7 @@
 //! The gateway as a process, before real sockets: scenarios of origin, configuration, request and expectation.
 
+#![cfg(test)]
+
 mod harness;
 mod harness_itself;
 
@@ -7,6 +9,7 @@ mod access_log;
 mod admin;
 mod balance;
 mod deadlines;
+mod demo;
 mod drain;
 mod failure;
 mod filters;

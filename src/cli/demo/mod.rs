@@ -128,10 +128,9 @@ fn welcome(ports: Ports, configuration: &Path) -> String {
             "the figures for Prometheus",
         ),
         (
-            format!("sed -i 's/pong/PONG/' {configuration}"),
-            "change the configuration: it reloads",
+            format!("sed -i s/pong/PONG/ {configuration} && sleep 1 && curl -s {http}/ping"),
+            "a change, served without a restart",
         ),
-        (format!("curl -s {http}/ping"), "and see it serve"),
     ];
     let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
     let mut text = String::from("The gateway serves; Ctrl-C ends it. Try in another terminal:\n\n");

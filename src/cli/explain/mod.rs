@@ -34,7 +34,7 @@ pub(super) struct Explain {
     config: PathBuf,
     /// The method, such as GET.
     method: String,
-    /// The whole URL, such as https://api.example.com/v1/users/7.
+    /// The whole URL, from http:// or https:// on.
     url: Url,
     /// A header field; may be given more than once.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]

@@ -155,7 +155,7 @@ impl Metrics {
     }
 
     /// Drops the series whose handle nobody else holds: what is no longer configured and no longer in use. Every
-    /// scrape does this first.
+    /// scrape does this at its end, so that the last counts of a series are seen once.
     pub fn retain_used(&self) {
         self.lock().retain_used(&self.unrouted);
     }

@@ -52,10 +52,8 @@ pub(super) fn complete(text: &str, directory: &Path) -> String {
     );
     add("[[listener]]", "name = \"web\"\naddress = \"127.0.0.1:0\"");
     // A key at the top stands before all tables.
-    match text.split_once('\n') {
-        Some((first, rest)) if first.starts_with("include") => {
-            format!("{first}\n{complete}{rest}")
-        }
-        _ => complete + text,
+    match text.lines().find(|line| line.starts_with("include")) {
+        Some(include) => format!("{include}\n{complete}{}", text.replacen(include, "", 1)),
+        None => complete + text,
     }
 }

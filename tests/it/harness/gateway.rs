@@ -40,19 +40,18 @@ impl Gateway {
         values: &[(&str, &dyn Value)],
         adjust: impl FnOnce(&mut Command),
     ) -> Self {
-        let gateway = Self::spawn(text, values, adjust);
-        gateway
-            .log
-            .wait("\"ready\"", |line| {
-                (line.message() == "ready").then_some(())
-            })
-            .await;
-        gateway
+        let gateway = Self::spawn(temporary(), &fill(text, values), adjust);
+        gateway.ready().await
+    }
+
+    /// Starts with a text that is written beside the files in a directory.
+    pub(crate) async fn start_beside(files: TempDir, text: &str) -> Self {
+        Self::spawn(files, text, |_command| {}).ready().await
     }
 
     /// Starts a gateway that says in another way than by JSON that it is ready.
     pub(crate) async fn start_when(text: &str, is_ready: impl Fn(&Line) -> bool) -> Self {
-        let gateway = Self::spawn(text, &[], |_command| {});
+        let gateway = Self::spawn(temporary(), text, |_command| {});
         gateway
             .log
             .wait("the word that it is ready", |line| {
@@ -62,11 +61,18 @@ impl Gateway {
         gateway
     }
 
-    fn spawn(text: &str, values: &[(&str, &dyn Value)], adjust: impl FnOnce(&mut Command)) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+    async fn ready(self) -> Self {
+        self.log
+            .wait("\"ready\"", |line| {
+                (line.message() == "ready").then_some(())
+            })
+            .await;
+        self
+    }
+
+    fn spawn(directory: TempDir, text: &str, adjust: impl FnOnce(&mut Command)) -> Self {
         let config = directory.path().join("gateway.toml");
-        std::fs::write(&config, complete(&fill(text, values), directory.path()))
-            .expect("the configuration");
+        std::fs::write(&config, complete(text, directory.path())).expect("the configuration");
         let access = AccessLog::follow(&directory.path().join("access.log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
         command
@@ -255,6 +261,10 @@ impl Gateway {
     pub(crate) fn peak_resident(&self) -> u64 {
         status_figure(self.pid(), "VmHWM:") * 1024
     }
+}
+
+fn temporary() -> TempDir {
+    tempfile::tempdir().expect("a directory")
 }
 
 fn status_figure(pid: u32, name: &str) -> u64 {

@@ -142,8 +142,7 @@ async fn serve_one(
         Arrival::Nothing => return false,
         Arrival::Refused(fault, started) => (started, Some(fault)),
     };
-    let may_keep = refusal.is_none()
-        && served + 1 < listener.limits.requests;
+    let may_keep = refusal.is_none() && served + 1 < listener.limits.requests;
     let mut recorded = Recorded::begin(worker, connection, scratch, started);
     let (length, refusal) = match refusal {
         Some(fault) => (BodyLength::Empty, Some(fault)),

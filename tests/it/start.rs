@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::{CommandOutput, Gateway, Origin, Request, portcullis};
+use crate::harness::{Authority, CommandOutput, Gateway, Origin, Request, portcullis};
 
 /// Runs a command on a configuration that is written to a file first.
 async fn with_config(command: &[&str], text: &str) -> (CommandOutput, tempfile::TempDir) {
@@ -173,7 +173,20 @@ async fn wrong_arguments_are_exit_code_2_with_help() {
 /// Every example that is shipped loads and starts.
 #[tokio::test]
 async fn the_examples_load() {
-    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    // The examples name certificates, which only a user has.
+    let directory = tempfile::tempdir().expect("a directory");
+    let conf = directory.path().join("conf");
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("conf"), &conf);
+    let authority = Authority::new("examples");
+    let tls = conf.join("examples/tls");
+    std::fs::create_dir(&tls).expect("a directory");
+    std::fs::copy(authority.file(), tls.join("ca.pem")).expect("a file");
+    for name in ["site", "other"] {
+        let identity = authority.issue(&[&format!("{name}.example.com")]);
+        std::fs::copy(identity.certificate_file(), tls.join(format!("{name}.pem")))
+            .expect("a file");
+        std::fs::copy(identity.key_file(), tls.join(format!("{name}.key"))).expect("a file");
+    }
     let mut files = vec![conf.join("portcullis.toml")];
     let examples = std::fs::read_dir(conf.join("examples")).expect("conf/examples");
     for entry in examples {
@@ -192,6 +205,20 @@ async fn the_examples_load() {
             file.display(),
             output.stderr
         );
+    }
+}
+
+/// Copies a directory with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).expect("a file");
+        }
     }
 }
 

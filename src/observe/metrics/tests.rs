@@ -267,7 +267,10 @@ fn a_series_survives_as_long_as_its_name_is_used() {
     }
     assert!(Arc::ptr_eq(&route, &metrics.route("users")));
     drop((old, green));
-    assert!(metrics.encode().contains("green"), "its last counts are seen once");
+    assert!(
+        metrics.encode().contains("green"),
+        "its last counts are seen once"
+    );
     let page = metrics.encode();
     let web_blue = r#"requests_total{listener="web",route="users",upstream="blue",method="GET",code="200",source="upstream",reason=""} 1"#;
     assert_eq!(samples(&page, "requests_total"), [web_blue]);

@@ -1,6 +1,6 @@
 //! Wire rules A: the framing of requests, and the fields that go with it.
 
-use super::case::{Answer, Case, End, OK, Upstream, cut, refusal, refused, sent, served};
+use super::case::{Answer, Case, End, FIXED, OK, Upstream, cut, refusal, refused, sent, served};
 use super::runner::run;
 
 /// The answer to a HEAD request.
@@ -261,10 +261,10 @@ const CASES: &[Case] = &[
     // 14: a body that nobody reads.
     Case { number: 14, name: "an early answer leaves no request behind",
         bytes: b"POST /fixed HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 44\r\n\r\nGET /hidden HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
-        answers: &[OK], upstream: Upstream::Nothing, end: End::Either },
+        answers: &[FIXED], upstream: Upstream::Nothing, end: End::Either },
     Case { number: 14, name: "an early answer before a chunked body",
         bytes: b"POST /fixed HTTP/1.1\r\nHost: gateway.test\r\nTransfer-Encoding: chunked\r\n\r\n2c\r\nGET /hidden HTTP/1.1\r\nHost: gateway.test\r\n\r\n\r\n0\r\n\r\n",
-        answers: &[OK], upstream: Upstream::Nothing, end: End::Either },
+        answers: &[FIXED], upstream: Upstream::Nothing, end: End::Either },
     // 15: Expect.
     served(15, "the body that comes unasked is the body",
         b"POST /15a HTTP/1.1\r\nHost: gateway.test\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",

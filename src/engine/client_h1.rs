@@ -43,7 +43,7 @@ impl<'a> ClientH1<'a> {
         may_keep: bool,
     ) -> Self {
         // What follows a CONNECT may be what was meant for the tunnel.
-        let may_keep = may_keep && request.method != Method::Connect;
+        let may_keep = may_keep && !matches!(request.method, Method::Connect | Method::Trace);
         Self {
             worker,
             facts,

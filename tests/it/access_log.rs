@@ -14,8 +14,10 @@ const ROUTE: &str = r#"
 async fn a_json_record_tells_the_whole_story() {
     let origin = Origin::answering("hello").await;
     let gateway = Gateway::start(ROUTE, &[("app", &origin)]).await;
-    gateway
-        .send(
+    let mut client = gateway.connect().await;
+    let port = client.local().port().to_string();
+    client
+        .ask(
             Request::post("/a/b?c=d", "12345")
                 .host("api.test:8080")
                 .header("User-Agent", "tests/1")
@@ -26,6 +28,7 @@ async fn a_json_record_tells_the_whole_story() {
     for (field, value) in [
         ("listener", "web"),
         ("client_ip", "127.0.0.1"),
+        ("client_port", &port),
         ("protocol", "HTTP/1.1"),
         ("method", "POST"),
         ("path", "/a/b"),

@@ -87,7 +87,7 @@ async fn case_83_a_running_exchange_ends_before_the_process() {
 async fn case_83_http2_gets_goaway_and_its_streams_end() {
     let (origin, gate) = Origin::gated("late").await;
     let mut gateway = Gateway::start(CONFIG, &[("app", &origin)]).await;
-    let mut busy = H2Client::connect(gateway.web().await).await;
+    let busy = H2Client::connect(gateway.web().await).await;
     let mut idle = RawH2::over(gateway.connect().await).await;
     let request = h2_request("GET", "/").body(()).expect("a request");
     let (response, _stream) = busy.open(request, true).await;

@@ -1,6 +1,8 @@
 //! Upstreams that fail, and what the client, the log and the metrics make of it.
 
-use crate::harness::{Broken, Gateway, Origin, RawOrigin, Request, blackhole, refusing_address};
+use crate::harness::{
+    Broken, Gate, Gateway, Origin, RawOrigin, Request, blackhole, refusing_address,
+};
 
 const ONE: &str = r#"
     [server]
@@ -144,6 +146,33 @@ async fn an_upstream_that_dies_inside_a_body_is_an_abort_for_the_client() {
     client.closed().await;
     let record = &gateway.records(1).await[0];
     assert_eq!(record.text("reason"), "upstream_closed");
+}
+
+#[tokio::test]
+async fn kept_connections_are_shared_by_clients_one_request_at_a_time() {
+    let gate = Gate::new();
+    let origin = Origin::behind(&gate, "ok").await;
+    let gateway = Gateway::start(ONE, &[("app", &origin)]).await;
+    gate.release(5);
+    for _ in 0..5 {
+        assert_eq!(gateway.get("/").await.status, 200);
+    }
+    assert_eq!(origin.connections(), 1);
+    // Two at once need two connections.
+    let (mut one, mut two) = (gateway.connect().await, gateway.connect().await);
+    one.send(&Request::get("/one").bytes()).await;
+    two.send(&Request::get("/two").bytes()).await;
+    gate.reached(7).await;
+    gate.open();
+    one.response("GET").await.expect("an answer");
+    two.response("GET").await.expect("an answer");
+    assert_eq!(origin.connections(), 2);
+    let seen = origin.seen();
+    assert_ne!(seen[5].connection, seen[6].connection);
+    let metrics = gateway.metrics().await;
+    let labels = [("upstream", "app")];
+    let reused = metrics.sum("portcullis_upstream_connections_reused_total", &labels);
+    assert!((reused - 5.0).abs() < 0.1, "{reused}");
 }
 
 /// An origin that keeps its connection after the first answer and closes it when the second request has come.

@@ -197,7 +197,7 @@ async fn filters_work_the_same_over_http2() {
         &[("app", &origin)],
     )
     .await;
-    let mut client = H2Client::connect(gateway.web().await).await;
+    let client = H2Client::connect(gateway.web().await).await;
     let request = h2_request("GET", "/a/x").body(Bytes::new());
     let answer = client.ask(request.expect("a request")).await;
     assert_eq!(answer.header("x-route"), Some("edited"));

@@ -1,6 +1,6 @@
 //! What the upstream is told about the client: the truth, whoever says otherwise.
 
-use crate::harness::{Client, Gateway, Origin, RecordingOrigin, Request};
+use crate::harness::{Client, Gateway, Origin, RawOrigin, RecordingOrigin, Request};
 
 const CONFIG: &str = r#"
     [server]
@@ -149,7 +149,7 @@ async fn case_50_no_spelling_of_an_asserted_field_reaches_the_upstream() {
 
 #[tokio::test]
 async fn hop_by_hop_fields_of_a_response_stay_on_their_hop() {
-    let origin = crate::harness::RawOrigin::answering(
+    let origin = RawOrigin::answering(
         b"HTTP/1.1 200 OK\r\nConnection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nX-End: 2\r\nContent-Length: 0\r\n\r\n",
     )
     .await;
@@ -159,4 +159,24 @@ async fn hop_by_hop_fields_of_a_response_stay_on_their_hop() {
     for hop in ["x-hop", "keep-alive"] {
         assert!(!response.fields.has(hop), "{hop}");
     }
+}
+
+#[tokio::test]
+async fn a_response_passes_as_it_is() {
+    let origin = RawOrigin::answering(
+        b"HTTP/1.1 299 Odd But Fine\r\nX-Order: 1\r\nSet-Cookie: a=1\r\nx-order: 2\r\nSet-Cookie: b=2\r\nContent-Length: 2\r\n\r\nok",
+    )
+    .await;
+    let gateway = Gateway::start(CONFIG, &[("app", &origin)]).await;
+    let response = gateway.get("/").await;
+    assert_eq!(
+        (response.status, response.reason.as_str()),
+        (299, "Odd But Fine")
+    );
+    assert_eq!(response.fields.all("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(response.fields.all("x-order"), ["1", "2"]);
+    assert!(
+        response.fields.iter().any(|(name, _)| name == "X-Order"),
+        "spelling is kept"
+    );
 }

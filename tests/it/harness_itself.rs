@@ -130,7 +130,7 @@ async fn an_http2_client_and_origin_understand_each_other() {
         stream.send_trailers(trailers).unwrap();
     })
     .await;
-    let mut client = H2Client::connect(origin.to_string().parse().unwrap()).await;
+    let client = H2Client::connect(origin.to_string().parse().unwrap()).await;
     let request = h2_request("POST", "/").body(Bytes::from_static(b"echo"));
     let answer = client.ask(request.unwrap()).await;
     assert_eq!((answer.status, answer.text()), (200, "echo"));

@@ -60,6 +60,25 @@ async fn curl_agrees_on_http2_over_tls() {
 }
 
 #[tokio::test]
+async fn bodies_and_streams_pass_over_tls() {
+    let (authority, site) = site();
+    let origin = Origin::http(|seen| async move {
+        http::Response::new(http_body_util::Full::new(Bytes::from(seen.body)))
+    })
+    .await;
+    let gateway = Gateway::start(CONFIG, &[("site", &site), ("app", &origin)]).await;
+    let tls = ClientTls::offering(&authority, "gateway.test", &[b"h2"]);
+    let client = H2Client::connect_tls(gateway.address("secure").await, &tls).await;
+    for number in 0..20 {
+        let body = Bytes::from(vec![b'x'; number * 10_000]);
+        let request = h2_request("POST", "/").body(body.clone());
+        let answer = client.ask(request.expect("a request")).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == body, "{number}");
+    }
+}
+
+#[tokio::test]
 async fn curl_speaks_http2_with_prior_knowledge() {
     let (_authority, site) = site();
     let origin = Origin::answering("hello").await;
@@ -184,7 +203,7 @@ async fn http2_upstreams_are_spoken_to_in_http2() {
         .send(crate::harness::Request::post("/", "body"))
         .await;
     assert_eq!((response.status, response.text()), (201, "made"));
-    let mut client = H2Client::connect(gateway.web().await).await;
+    let client = H2Client::connect(gateway.web().await).await;
     let request = h2_request("POST", "/").body(Bytes::from_static(b"body"));
     let answer = client.ask(request.expect("a request")).await;
     assert_eq!((answer.status, answer.text()), (201, "made"));

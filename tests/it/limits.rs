@@ -95,7 +95,7 @@ async fn case_38_a_connection_serves_so_many_requests() {
     }
     client.closed().await;
 
-    let mut client = crate::harness::H2Client::connect(gateway.web().await).await;
+    let client = crate::harness::H2Client::connect(gateway.web().await).await;
     for _ in 0..3 {
         assert_eq!(client.get("/").await.status, 200);
     }
@@ -167,7 +167,7 @@ async fn a_head_without_end_is_refused_while_it_is_small() {
 #[tokio::test]
 async fn http2_heads_have_the_same_limits() {
     let gateway = Gateway::start(&listener("max_head_size = \"2KiB\"\nmax_fields = 10"), &[]).await;
-    let mut client = crate::harness::H2Client::connect(gateway.web().await).await;
+    let client = crate::harness::H2Client::connect(gateway.web().await).await;
     let request = crate::harness::h2_request("GET", "/")
         .header("x", "y".repeat(8000))
         .body(bytes::Bytes::new())
@@ -176,7 +176,7 @@ async fn http2_heads_have_the_same_limits() {
         Ok(answer) => assert_eq!(answer.status, 431),
         Err(error) => assert!(error.is_reset() || error.is_go_away(), "{error}"),
     }
-    let mut client = crate::harness::H2Client::connect(gateway.web().await).await;
+    let client = crate::harness::H2Client::connect(gateway.web().await).await;
     assert_eq!(client.get("/").await.status, 200);
 }
 

@@ -217,7 +217,7 @@ async fn exchanges_of_both_protocols_are_counted_once() {
     let (refusing, _guard) = refusing_address();
     let values: &[(&str, &dyn Value)] = &[("app", &origin), ("broken", &refusing)];
     let gateway = Gateway::start(CONFIG, values).await;
-    let mut client = H2Client::connect(gateway.web().await).await;
+    let client = H2Client::connect(gateway.web().await).await;
     for _ in 0..10 {
         assert_eq!(client.get("/app/").await.status, 200);
         assert_eq!(gateway.get("/app/").await.status, 200);

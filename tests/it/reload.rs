@@ -318,7 +318,7 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
     };
     let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
     let routes = |number: usize| {
-        let origin = if number % 2 == 0 { &a } else { &b };
+        let origin = if number.is_multiple_of(2) { &a } else { &b };
         format!(
             "{WEB}max_requests = 1000000\n\
              [[route]]\nname = \"r{number}\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"{origin}\"]\n"
@@ -352,7 +352,7 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
                     }
                 }
                 _ => {
-                    let mut client = H2Client::connect(address).await;
+                    let client = H2Client::connect(address).await;
                     while !done.load(Ordering::Relaxed) {
                         assert_eq!(client.get("/").await.status, 200);
                         count += 1;

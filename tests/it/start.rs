@@ -183,6 +183,7 @@ async fn the_examples_start() {
         }
     }
     assert!(files.len() > 20, "{files:?}");
+    let listening = regex::Regex::new(r#"(?m)^address = "([^":]+):\d+""#).expect("a pattern");
     let authority = Authority::new("examples");
     let identities = ["site", "other"].map(|name| (name, authority.issue(&["gateway.test"])));
     for file in files {
@@ -197,7 +198,6 @@ async fn the_examples_start() {
             fs::copy(key, tls.join(format!("{name}.key"))).expect("a key");
         }
         let text = fs::read_to_string(&file).expect("an example");
-        let listening = regex::Regex::new(r#"(?m)^address = "([^":]+):\d+""#).expect("a pattern");
         let text = listening.replace_all(&text, "address = \"127.0.0.1:0\"");
         let gateway = Gateway::start_beside(copy, &text).await;
         let health = gateway.ask_admin(Request::get("/healthz")).await;

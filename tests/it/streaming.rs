@@ -188,7 +188,7 @@ async fn large_bodies_pass_between_http2_and_http1() {
         Origin::http(|seen| async move { http::Response::new(Full::new(Bytes::from(seen.body))) })
             .await;
     let gateway = Gateway::start(CONFIG, &[("app", &origin)]).await;
-    let mut client = H2Client::connect(gateway.web().await).await;
+    let client = H2Client::connect(gateway.web().await).await;
     // Larger than every initial window.
     let body: Vec<u8> = (0..3_000_000u32)
         .map(|number| number.to_le_bytes()[0])
@@ -211,7 +211,7 @@ async fn one_stalled_stream_does_not_stop_its_neighbours() {
     })
     .await;
     let gateway = Gateway::start(CONFIG, &[("app", &origin)]).await;
-    let mut client = H2Client::connect(gateway.web().await).await;
+    let client = H2Client::connect(gateway.web().await).await;
     let request = h2_request("GET", "/large").body(()).expect("a request");
     let (response, _stream) = client.open(request, true).await;
     let stalled = within("a head", response).await.expect("a head");

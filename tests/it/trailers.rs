@@ -51,7 +51,7 @@ async fn h2_origin() -> H2Origin {
 }
 
 /// Sends a body with a trailer over HTTP/2.
-async fn post_with_trailer(client: &mut H2Client) -> H2Answer {
+async fn post_with_trailer(client: &H2Client) -> H2Answer {
     let request = h2_request("POST", "/").header("te", "trailers").body(());
     let (response, mut stream) = client.open(request.expect("a request"), false).await;
     stream
@@ -96,13 +96,13 @@ async fn trailers_pass_from_http1_to_http2() {
 async fn trailers_pass_from_http2_to_http1() {
     let origin = RecordingOrigin::start().await;
     let gateway = Gateway::start(HTTP1, &[("app", &origin)]).await;
-    let mut client = H2Client::connect(gateway.web().await).await;
-    assert_eq!(post_with_trailer(&mut client).await.status, 200);
+    let client = H2Client::connect(gateway.web().await).await;
+    assert_eq!(post_with_trailer(&client).await.status, 200);
     assert_eq!(origin.requests()[0].trailers.get("x-sum"), Some("7"));
 
     let origin = RawOrigin::answering(CHUNKED_ANSWER).await;
     let gateway = Gateway::start(HTTP1, &[("app", &origin)]).await;
-    let mut client = H2Client::connect(gateway.web().await).await;
+    let client = H2Client::connect(gateway.web().await).await;
     let request = h2_request("GET", "/").header("te", "trailers");
     let answer = client
         .ask(request.body(Bytes::new()).expect("a request"))
@@ -115,8 +115,8 @@ async fn trailers_pass_from_http2_to_http1() {
 async fn trailers_pass_from_http2_to_http2() {
     let origin = h2_origin().await;
     let gateway = Gateway::start(H2C, &[("app", &origin)]).await;
-    let mut client = H2Client::connect(gateway.web().await).await;
-    let answer = post_with_trailer(&mut client).await;
+    let client = H2Client::connect(gateway.web().await).await;
+    let answer = post_with_trailer(&client).await;
     assert_eq!(answer.text(), "3 bytes, 7");
     assert_eq!(answer.trailers.get("x-sum"), Some("9"));
 }

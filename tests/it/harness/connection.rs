@@ -153,13 +153,6 @@ impl Connection {
         self.buffer.advance(bytes.len());
     }
 
-    /// Reads `count` bytes.
-    pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
-        while self.buffer.len() < count && self.fill().await {}
-        assert!(self.buffer.len() >= count, "closed: {:?}", self.buffer);
-        self.buffer.split_to(count).to_vec()
-    }
-
     /// Reads `count` bytes, or nothing when the peer ends the connection before.
     pub(crate) async fn try_bytes(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < count && self.fill().await {}

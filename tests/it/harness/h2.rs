@@ -26,8 +26,6 @@ pub(crate) struct H2Origin {
 pub(crate) struct H2Exchange {
     pub(crate) request: http::Request<RecvStream>,
     pub(crate) respond: SendResponse<Bytes>,
-    /// Which of the origin's connections, counted from 0.
-    pub(crate) connection: usize,
 }
 
 /// A client's HTTP/2 connection.
@@ -112,14 +110,14 @@ impl H2Origin {
             let mut tasks = JoinSet::new();
             while let Ok((stream, _peer)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
-                let connection = count.fetch_add(1, Ordering::SeqCst);
+                count.fetch_add(1, Ordering::SeqCst);
                 let (tls, handler) = (tls.clone(), Arc::clone(&handler));
                 tasks.spawn(async move {
                     match tls {
-                        None => streams(stream, connection, handler).await,
+                        None => streams(stream, handler).await,
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
-                                streams(stream, connection, handler).await;
+                                streams(stream, handler).await;
                             }
                         }
                     }
@@ -154,11 +152,6 @@ impl H2Exchange {
     /// The whole body and the trailers; a stream that was reset gives what had come.
     pub(crate) async fn body(&mut self) -> (Vec<u8>, Fields) {
         read_body(self.request.body_mut()).await.unwrap_or_default()
-    }
-
-    /// The value of a request field.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.request.headers().get(name)?.to_str().ok()
     }
 
     /// Answers with a status and a text.
@@ -218,7 +211,7 @@ impl H2Client {
 
     /// Opens a stream; with `end` the request has no body.
     pub(crate) async fn open(
-        &mut self,
+        &self,
         request: http::Request<()>,
         end: bool,
     ) -> (h2::client::ResponseFuture, SendStream<Bytes>) {
@@ -228,12 +221,12 @@ impl H2Client {
     }
 
     /// Sends a request and reads the whole answer.
-    pub(crate) async fn ask(&mut self, request: http::Request<Bytes>) -> H2Answer {
+    pub(crate) async fn ask(&self, request: http::Request<Bytes>) -> H2Answer {
         self.try_ask(request).await.expect("a response")
     }
 
     pub(crate) async fn try_ask(
-        &mut self,
+        &self,
         request: http::Request<Bytes>,
     ) -> Result<H2Answer, h2::Error> {
         let (parts, body) = request.into_parts();
@@ -245,7 +238,7 @@ impl H2Client {
         H2Answer::read(response).await
     }
 
-    pub(crate) async fn get(&mut self, path: &str) -> H2Answer {
+    pub(crate) async fn get(&self, path: &str) -> H2Answer {
         self.ask(
             h2_request("GET", path)
                 .body(Bytes::new())
@@ -260,20 +253,6 @@ impl H2Client {
         within("the end of the HTTP/2 connection", self.driver)
             .await
             .expect("the connection's task")
-    }
-
-    /// Waits until the gateway refuses new streams on this connection.
-    pub(crate) async fn refuses_streams(&mut self) {
-        within("GOAWAY", async {
-            while let Ok(send) = self.send.clone().ready().await {
-                self.send = send;
-                if self.driver.is_finished() {
-                    return;
-                }
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
     }
 }
 
@@ -452,11 +431,8 @@ fn static_status(block: &[u8]) -> u16 {
     }
 }
 
-async fn streams<H, F>(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    connection: usize,
-    handler: Arc<H>,
-) where
+async fn streams<H, F>(stream: impl AsyncRead + AsyncWrite + Unpin, handler: Arc<H>)
+where
     H: Fn(H2Exchange) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
@@ -465,11 +441,7 @@ async fn streams<H, F>(
     };
     let mut tasks = JoinSet::new();
     while let Some(Ok((request, respond))) = accepted.accept().await {
-        tasks.spawn(handler(H2Exchange {
-            request,
-            respond,
-            connection,
-        }));
+        tasks.spawn(handler(H2Exchange { request, respond }));
     }
 }
 

@@ -37,15 +37,6 @@ pub(crate) enum Length {
 }
 
 impl Fields {
-    pub(crate) fn new(pairs: &[(&str, &str)]) -> Self {
-        Self(
-            pairs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
-                .collect(),
-        )
-    }
-
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) {
         self.0.push((name.to_owned(), value.to_vec()));
     }

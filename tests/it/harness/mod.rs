@@ -24,17 +24,17 @@ pub(crate) use config::{Value, fill};
 pub(crate) use connection::{Broken, Connection};
 pub(crate) use gateway::{CommandOutput, Gateway, portcullis};
 pub(crate) use grpc::{EchoClient, EchoOrigin, Text};
-pub(crate) use h2::{H2Answer, H2Client, H2Exchange, H2Origin, RawH2, StreamEnd, h2_request};
+pub(crate) use h2::{H2Answer, H2Client, H2Origin, RawH2, StreamEnd, h2_request};
 pub(crate) use message::{Fields, Length, RequestMessage, ResponseMessage};
 pub(crate) use metrics::Samples;
-pub(crate) use origin::{Gate, Origin, Seen, blackhole, refusing_address};
+pub(crate) use origin::{Gate, Origin, blackhole, refusing_address};
 pub(crate) use pki::{Authority, Identity};
-pub(crate) use raw_origin::{OriginConnection, RawOrigin, RecordingOrigin};
+pub(crate) use raw_origin::{RawOrigin, RecordingOrigin};
 pub(crate) use tools::{curl, h2load, nghttp};
 pub(crate) use websocket::{WebSocketOrigin, websocket};
 
 /// The longest that a scenario waits for one event: a bound for failures, never a pause.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(8);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Waits for `event`; a test that waits in vain fails and says for what.
 pub(crate) async fn within<F: Future>(what: &str, event: F) -> F::Output {

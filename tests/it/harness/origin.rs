@@ -31,10 +31,8 @@ pub(crate) struct Origin {
 pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) target: String,
-    pub(crate) version: http::Version,
     pub(crate) fields: Fields,
     pub(crate) body: Vec<u8>,
-    pub(crate) trailers: Fields,
     /// Which of the origin's connections, counted from 0.
     pub(crate) connection: usize,
 }
@@ -279,14 +277,11 @@ async fn serve<H, F>(
 async fn read(request: http::Request<Incoming>, connection: usize) -> Option<Seen> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.ok()?;
-    let trailers = body.trailers().map(fields).unwrap_or_default();
     Some(Seen {
         method: parts.method.to_string(),
         target: parts.uri.to_string(),
-        version: parts.version,
         fields: fields(&parts.headers),
         body: body.to_bytes().to_vec(),
-        trailers,
         connection,
     })
 }

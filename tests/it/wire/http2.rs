@@ -186,7 +186,7 @@ async fn case_18_19_no_malformed_head_leaves_its_stream() {
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
     // Whoever is next is served, and the origin has seen nobody else.
-    let mut client = H2Client::connect(gateway.web().await).await;
+    let client = H2Client::connect(gateway.web().await).await;
     assert_eq!(client.get("/good").await.status, 200);
     let seen = origin.requests();
     assert_eq!(seen.len(), 1, "{seen:?}");
@@ -221,7 +221,7 @@ async fn case_17_a_body_of_another_length_is_no_request() {
             StreamEnd::Status(400 | 0) | StreamEnd::Reset(_) | StreamEnd::GoAway(_) => {}
             other => panic!("{parts:?}: {other:?}"),
         }
-        let mut client = H2Client::connect(gateway.web().await).await;
+        let client = H2Client::connect(gateway.web().await).await;
         assert_eq!(client.get("/next").await.status, 200, "{parts:?}");
     }
     origin.settled().await;
@@ -239,7 +239,7 @@ async fn case_17_a_body_of_another_length_is_no_request() {
 async fn case_17_a_stream_given_up_ends_its_upstream_connection() {
     let origin = RecordingOrigin::start().await;
     let gateway = Gateway::start(CONFIG, &[("origin", &origin)]).await;
-    let mut client = H2Client::connect(gateway.web().await).await;
+    let client = H2Client::connect(gateway.web().await).await;
     let request = h2_request("POST", "/half").body(()).expect("a request");
     let (_response, mut stream) = client.open(request, false).await;
     stream
@@ -259,7 +259,7 @@ async fn case_17_a_stream_given_up_ends_its_upstream_connection() {
 async fn http2_fields_become_http1_fields() {
     let origin = RecordingOrigin::start().await;
     let gateway = Gateway::start(CONFIG, &[("origin", &origin)]).await;
-    let mut client = H2Client::connect(gateway.web().await).await;
+    let client = H2Client::connect(gateway.web().await).await;
     let request = h2_request("POST", "/a?b")
         .header("cookie", "a=1")
         .header("cookie", "b=2")

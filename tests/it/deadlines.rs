@@ -85,12 +85,18 @@ async fn case_34_an_http2_head_without_end_is_given_up() {
 async fn an_idle_connection_is_closed_without_a_record() {
     let origin = Origin::answering("ok").await;
     let gateway = Gateway::start(&listener("idle_timeout = \"200ms\""), &[("app", &origin)]).await;
-    let mut used = gateway.connect().await;
-    assert_eq!(used.ask(Request::get("/")).await.status, 200);
-    let mut fresh = gateway.connect().await;
-    used.closed().await;
-    fresh.closed().await;
+    let mut client = gateway.connect().await;
+    assert_eq!(client.ask(Request::get("/")).await.status, 200);
+    client.closed().await;
     assert_eq!(gateway.stop().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_never_says_anything_is_closed_without_a_record() {
+    let origin = Origin::answering("ok").await;
+    let gateway = Gateway::start(&listener("head_timeout = \"200ms\""), &[("app", &origin)]).await;
+    gateway.connect().await.closed().await;
+    assert!(gateway.stop().await.is_empty());
 }
 
 #[tokio::test]

@@ -5,7 +5,10 @@ use crate::harness::{
     h2_request, websocket, within,
 };
 
+/// The exchanges of two workers end before the process does.
 const CONFIG: &str = r#"
+    [server]
+    workers = 2
     [[route]]
     name = "all"
     upstream = "app"
@@ -102,7 +105,7 @@ async fn case_83_http2_gets_goaway_and_its_streams_end() {
 #[tokio::test]
 async fn what_does_not_end_is_cut_at_the_deadline() {
     let (origin, gate) = Origin::gated("never").await;
-    let config = format!("[server]\ndrain = \"300ms\"\n{CONFIG}");
+    let config = CONFIG.replace("workers = 2", "workers = 2\ndrain = \"300ms\"");
     let mut gateway = Gateway::start(&config, &[("app", &origin)]).await;
     let mut client = gateway.connect().await;
     client.send(&Request::get("/").bytes()).await;

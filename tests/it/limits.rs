@@ -5,7 +5,7 @@ use crate::harness::{Broken, Gateway, Origin, RawOrigin, Request, within};
 /// A listener with this limit.
 fn listener(limit: &str) -> String {
     format!(
-        "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n{limit}\n\
+        "[server]\nworkers = 2\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n{limit}\n\
          [[route]]\nname = \"all\"\nrespond = {{ body = \"hello\" }}\n"
     )
 }
@@ -50,6 +50,7 @@ async fn connections_of_all_listeners_together_have_a_cap() {
     let gateway = Gateway::start(
         r#"
         [server]
+        workers = 2
         max_connections = 2
         [[listener]]
         name = "web"

@@ -1,6 +1,6 @@
 //! What /metrics says.
 
-use crate::harness::{Gateway, H2Client, Origin, Request, refusing_address};
+use crate::harness::{Gateway, H2Client, Origin, Request, Value, refusing_address};
 
 const CONFIG: &str = r#"
     [[route]]
@@ -25,7 +25,7 @@ const CONFIG: &str = r#"
 async fn every_family_has_a_type_and_a_help_text() {
     let origin = Origin::answering("ok").await;
     let (refusing, _guard) = refusing_address();
-    let values: &[(&str, &dyn std::fmt::Display)] = &[("app", &origin), ("broken", &refusing)];
+    let values: &[(&str, &dyn Value)] = &[("app", &origin), ("broken", &refusing)];
     let gateway = Gateway::start(CONFIG, values).await;
     gateway.get("/app/").await;
     let metrics = gateway.metrics().await;
@@ -53,7 +53,7 @@ async fn every_family_has_a_type_and_a_help_text() {
 async fn requests_are_counted_by_what_became_of_them() {
     let origin = Origin::answering("ok").await;
     let (refusing, _guard) = refusing_address();
-    let values: &[(&str, &dyn std::fmt::Display)] = &[("app", &origin), ("broken", &refusing)];
+    let values: &[(&str, &dyn Value)] = &[("app", &origin), ("broken", &refusing)];
     let gateway = Gateway::start(CONFIG, values).await;
     let mut client = gateway.connect().await;
     for request in [
@@ -191,7 +191,7 @@ async fn requests_are_counted_by_what_became_of_them() {
 async fn case_33_a_client_cannot_make_label_values() {
     let origin = Origin::answering("ok").await;
     let (refusing, _guard) = refusing_address();
-    let values: &[(&str, &dyn std::fmt::Display)] = &[("app", &origin), ("broken", &refusing)];
+    let values: &[(&str, &dyn Value)] = &[("app", &origin), ("broken", &refusing)];
     let gateway = Gateway::start(CONFIG, values).await;
     let mut client = gateway.connect().await;
     for number in 0..200 {
@@ -215,7 +215,7 @@ async fn case_33_a_client_cannot_make_label_values() {
 async fn exchanges_of_both_protocols_are_counted_once() {
     let origin = Origin::answering("ok").await;
     let (refusing, _guard) = refusing_address();
-    let values: &[(&str, &dyn std::fmt::Display)] = &[("app", &origin), ("broken", &refusing)];
+    let values: &[(&str, &dyn Value)] = &[("app", &origin), ("broken", &refusing)];
     let gateway = Gateway::start(CONFIG, values).await;
     let mut client = H2Client::connect(gateway.web().await).await;
     for _ in 0..10 {
@@ -234,7 +234,7 @@ async fn exchanges_of_both_protocols_are_counted_once() {
 async fn a_histogram_is_cumulative_and_ends_in_infinity() {
     let origin = Origin::answering("ok").await;
     let (refusing, _guard) = refusing_address();
-    let values: &[(&str, &dyn std::fmt::Display)] = &[("app", &origin), ("broken", &refusing)];
+    let values: &[(&str, &dyn Value)] = &[("app", &origin), ("broken", &refusing)];
     let gateway = Gateway::start(CONFIG, values).await;
     gateway.get("/app/").await;
     let metrics = gateway.metrics().await;

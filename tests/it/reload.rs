@@ -154,7 +154,8 @@ async fn case_82_a_port_in_use_refuses_the_whole_reload() {
     assert_eq!(gateway.get("/").await.text(), "old");
 }
 
-const WEB: &str = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n";
+const WEB: &str =
+    "[server]\nworkers = 2\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n";
 
 #[tokio::test]
 async fn listeners_are_added_and_removed_while_the_others_serve() {
@@ -215,7 +216,7 @@ async fn a_listener_moves_to_another_address() {
     gateway
         .reload(
             &format!(
-                "[[listener]]\nname = \"web\"\naddress = \"{address}\"\n{}",
+                "[server]\nworkers = 2\n[[listener]]\nname = \"web\"\naddress = \"{address}\"\n{}",
                 says("moved")
             ),
             &[],

@@ -3,8 +3,13 @@
 use std::fmt::Display;
 use std::path::Path;
 
+/// What a placeholder stands for.
+pub(crate) trait Value: Display + Sync {}
+
+impl<T: Display + Sync> Value for T {}
+
 /// Replaces each `<name>` by its value; a placeholder without a value fails the test.
-pub(crate) fn fill(text: &str, values: &[(&str, &dyn Display)]) -> String {
+pub(crate) fn fill(text: &str, values: &[(&str, &dyn Value)]) -> String {
     let mut filled = text.to_owned();
     for (name, value) in values {
         let placeholder = format!("<{name}>");
@@ -47,10 +52,8 @@ pub(super) fn complete(text: &str, directory: &Path) -> String {
     );
     add("[[listener]]", "name = \"web\"\naddress = \"127.0.0.1:0\"");
     // A key at the top stands before all tables.
-    match text.split_once('\n') {
-        Some((first, rest)) if first.starts_with("include") => {
-            format!("{first}\n{complete}{rest}")
-        }
-        _ => complete + text,
+    match text.lines().find(|line| line.starts_with("include")) {
+        Some(include) => format!("{include}\n{complete}{}", text.replacen(include, "", 1)),
+        None => complete + text,
     }
 }

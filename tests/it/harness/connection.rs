@@ -137,7 +137,7 @@ impl Connection {
     /// Limits what the kernel takes for this connection before the reader reads.
     pub(crate) fn small_receive_buffer(&self) {
         socket2::SockRef::from(self.stream.tcp())
-            .set_recv_buffer_size(16 * 1024)
+            .set_recv_buffer_size(256 * 1024)
             .expect("SO_RCVBUF");
     }
 

@@ -1,6 +1,5 @@
 //! The gateway as its users have it: a process with a configuration file.
 
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -8,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::config::{complete, fill};
+use super::config::{Value, complete, fill};
 use super::program_log::{Line, ProgramLog};
 use super::{AccessLog, Client, ClientTls, Record, Request, ResponseMessage, Samples, within};
 
@@ -31,29 +30,28 @@ pub(crate) struct CommandOutput {
 
 impl Gateway {
     /// Starts the gateway with this text, placeholders filled, and waits until it is ready.
-    pub(crate) async fn start(text: &str, values: &[(&str, &dyn Display)]) -> Self {
+    pub(crate) async fn start(text: &str, values: &[(&str, &dyn Value)]) -> Self {
         Self::start_with(text, values, |_command| {}).await
     }
 
     /// Like `start`, with changes to the command: environment, limits.
     pub(crate) async fn start_with(
         text: &str,
-        values: &[(&str, &dyn Display)],
+        values: &[(&str, &dyn Value)],
         adjust: impl FnOnce(&mut Command),
     ) -> Self {
-        let gateway = Self::spawn(text, values, adjust);
-        gateway
-            .log
-            .wait("\"ready\"", |line| {
-                (line.message() == "ready").then_some(())
-            })
-            .await;
-        gateway
+        let gateway = Self::spawn(temporary(), &fill(text, values), adjust);
+        gateway.ready().await
+    }
+
+    /// Starts with a text that is written beside the files in a directory.
+    pub(crate) async fn start_beside(files: TempDir, text: &str) -> Self {
+        Self::spawn(files, text, |_command| {}).ready().await
     }
 
     /// Starts a gateway that says in another way than by JSON that it is ready.
     pub(crate) async fn start_when(text: &str, is_ready: impl Fn(&Line) -> bool) -> Self {
-        let gateway = Self::spawn(text, &[], |_command| {});
+        let gateway = Self::spawn(temporary(), text, |_command| {});
         gateway
             .log
             .wait("the word that it is ready", |line| {
@@ -63,15 +61,18 @@ impl Gateway {
         gateway
     }
 
-    fn spawn(
-        text: &str,
-        values: &[(&str, &dyn Display)],
-        adjust: impl FnOnce(&mut Command),
-    ) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+    async fn ready(self) -> Self {
+        self.log
+            .wait("\"ready\"", |line| {
+                (line.message() == "ready").then_some(())
+            })
+            .await;
+        self
+    }
+
+    fn spawn(directory: TempDir, text: &str, adjust: impl FnOnce(&mut Command)) -> Self {
         let config = directory.path().join("gateway.toml");
-        std::fs::write(&config, complete(&fill(text, values), directory.path()))
-            .expect("the configuration");
+        std::fs::write(&config, complete(text, directory.path())).expect("the configuration");
         let access = AccessLog::follow(&directory.path().join("access.log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
         command
@@ -179,7 +180,7 @@ impl Gateway {
     }
 
     /// Writes another configuration as an editor does, by renaming a new file over the old one.
-    pub(crate) fn edit(&self, text: &str, values: &[(&str, &dyn Display)]) {
+    pub(crate) fn edit(&self, text: &str, values: &[(&str, &dyn Value)]) {
         let new = self.directory.path().join("gateway.toml.new");
         std::fs::write(&new, complete(&fill(text, values), self.directory.path()))
             .expect("the configuration");
@@ -187,7 +188,7 @@ impl Gateway {
     }
 
     /// Writes another configuration and has it loaded by `POST /reload`.
-    pub(crate) async fn reload(&self, text: &str, values: &[(&str, &dyn Display)]) {
+    pub(crate) async fn reload(&self, text: &str, values: &[(&str, &dyn Value)]) {
         self.edit(text, values);
         let response = self.post_reload().await;
         assert_eq!(response.status, 200, "{}", response.text());
@@ -260,6 +261,10 @@ impl Gateway {
     pub(crate) fn peak_resident(&self) -> u64 {
         status_figure(self.pid(), "VmHWM:") * 1024
     }
+}
+
+fn temporary() -> TempDir {
+    tempfile::tempdir().expect("a directory")
 }
 
 fn status_figure(pid: u32, name: &str) -> u64 {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub(crate) use access_log::{AccessLog, Record};
 pub(crate) use client::{Client, ClientTls, Request};
-pub(crate) use config::fill;
+pub(crate) use config::{Value, fill};
 pub(crate) use connection::{Broken, Connection};
 pub(crate) use gateway::{CommandOutput, Gateway, portcullis};
 pub(crate) use grpc::{EchoClient, EchoOrigin, Text};
@@ -34,7 +34,7 @@ pub(crate) use tools::{curl, h2load, nghttp};
 pub(crate) use websocket::{WebSocketOrigin, websocket};
 
 /// The longest that a scenario waits for one event: a bound for failures, never a pause.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(8);
 
 /// Waits for `event`; a test that waits in vain fails and says for what.
 pub(crate) async fn within<F: Future>(what: &str, event: F) -> F::Output {

@@ -1,6 +1,6 @@
 //! Wire rules D: hosts, targets and paths.
 
-use super::case::{Answer, Case, OK, refusal, refused, sent, served};
+use super::case::{Answer, Case, End, OK, Upstream, refusal, refused, sent, served};
 use super::runner::run;
 use crate::harness::{Gateway, RecordingOrigin, Request};
 
@@ -391,12 +391,14 @@ const CASES: &[Case] = &[
         b"GET gateway.test:80 HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
         &[refusal(400, "bad_target")],
     ),
-    refused(
-        45,
-        "TRACE",
-        b"TRACE / HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
-        &[refusal(405, "method_not_allowed")],
-    ),
+    Case {
+        number: 45,
+        name: "TRACE",
+        bytes: b"TRACE / HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
+        answers: &[refusal(405, "method_not_allowed")],
+        upstream: Upstream::Nothing,
+        end: End::Either,
+    },
 ];
 
 #[tokio::test]

@@ -80,12 +80,7 @@ pub(super) async fn run(cases: &'static [Case], number: u8) {
                     }
                 },
                 Err(panic) => {
-                    let panic = panic.into_panic();
-                    let text = panic
-                        .downcast_ref::<String>()
-                        .map(String::as_str)
-                        .or_else(|| panic.downcast_ref::<&str>().copied())
-                        .unwrap_or("a panic");
+                    let text = panic_text(panic);
                     complaints.push(format!("{} ({passage:?}): {text}", case.name));
                 }
             }
@@ -288,4 +283,13 @@ fn differs(request: &RequestMessage, sent: &Sent) -> Option<String> {
         .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
         .collect();
     (trailers != wanted).then(|| format!("the trailers {trailers:?}"))
+}
+
+/// What a task that panicked has said.
+pub(super) fn panic_text(panic: tokio::task::JoinError) -> String {
+    let panic = panic.into_panic();
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic")
+        .to_owned()
 }

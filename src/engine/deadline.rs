@@ -160,7 +160,7 @@ impl Deadline {
     }
 
     /// Whether it has passed. Remembers whom to wake when it does, and when the worker drains.
-    pub(crate) fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<Expired> {
+    pub(crate) fn poll_expired(&self, cx: &Context<'_>) -> Poll<Expired> {
         if let Some(entry) = self.all.cells.borrow_mut().get_mut(self.index) {
             let known = entry
                 .owner

@@ -69,7 +69,7 @@ impl Pools {
     pub(crate) fn take(&self, key: PoolKey, now: Instant) -> Option<Socket> {
         let mut all = self.h1.borrow_mut();
         let idle = all.get_mut(&key)?;
-        while let Some(mut candidate) = idle.pop() {
+        while let Some(candidate) = idle.pop() {
             if candidate.until > now && candidate.socket.is_quiet() {
                 return Some(candidate.socket);
             }

@@ -80,6 +80,9 @@ pub(crate) async fn serve(
     loop {
         let next = poll_fn(|cx| {
             if let Poll::Ready(next) = io.poll_accept(cx) {
+                let next = next.map(|asked| {
+                    asked.map(|(request, respond)| Box::new(Asked { request, respond }))
+                });
                 return Poll::Ready(Next::Stream(next));
             }
             if (worker.is_draining() || shared.connection.retired.get()) && !leaving {
@@ -92,12 +95,12 @@ pub(crate) async fn serve(
         })
         .await;
         match next {
-            Next::Stream(Some(Ok((request, respond)))) => {
+            Next::Stream(Some(Ok(asked))) => {
                 served += 1;
                 shared.streams.set(shared.streams.get() + 1);
                 shared.deadline.clear();
                 let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
-                tokio::task::spawn_local(serve_stream(worker, shared, request, respond));
+                tokio::task::spawn_local(serve_stream(worker, shared, asked));
                 if served >= listener.limits.requests && !leaving {
                     leaving = true;
                     io.graceful_shutdown();
@@ -121,18 +124,21 @@ pub(crate) async fn serve(
     }
 }
 
+/// What a connection's task is woken for.
 enum Next {
-    Stream(Option<Result<(::http::Request<RecvStream>, SendResponse<Bytes>), ::h2::Error>>),
+    Stream(Option<Result<Box<Asked>, ::h2::Error>>),
     Idle,
     Leave,
 }
 
-async fn serve_stream(
-    worker: Rc<Worker>,
-    shared: Rc<Shared>,
+/// A request on a new stream, and the way to answer it.
+struct Asked {
     request: ::http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
-) {
+}
+
+async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Box<Asked>) {
+    let Asked { request, respond } = *asked;
     let _open = StreamOpen(&shared);
     let started = Instant::now();
     let (parts, body) = request.into_parts();

@@ -45,7 +45,7 @@ impl Socket {
 
     /// Whether an idle connection is still what it was: nothing arrived and nobody closed it. Costs no system call: the
     /// runtime has been told of anything that happened.
-    pub(crate) fn is_quiet(&mut self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         self.tcp().poll_read_ready(&mut cx).is_pending()
     }

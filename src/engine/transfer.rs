@@ -179,7 +179,7 @@ impl Transfer {
     /// has passed.
     fn poll_deadline(
         &mut self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         deadline: &Deadline,
         stage: Stage,
     ) -> Poll<Fault> {

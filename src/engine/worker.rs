@@ -34,6 +34,10 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) metrics: Arc<Metrics>,
     snapshots: RefCell<SnapshotReader>,
+    #[expect(
+        clippy::vec_box,
+        reason = "heads are large, and handed out by moving a pointer"
+    )]
     scratches: RefCell<Vec<Box<Scratch>>>,
     random: RefCell<fastrand::Rng>,
     clock: Instant,

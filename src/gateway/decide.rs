@@ -6,8 +6,8 @@ use super::{Exchange, Fault, forwarded, reply_of};
 use crate::{
     filters::{Flow, Reply},
     http::{
-        BodyLength, Method, RequestHead, accepts_trailers, expects_continue, strip_hop_by_hop,
-        upgrade_token,
+        BodyLength, Known, Method, RequestHead, accepts_trailers, expects_continue,
+        strip_hop_by_hop, upgrade_token,
     },
     routing::{self, Candidate},
     snapshot::{Action, SplitTarget, Upstream},
@@ -70,7 +70,10 @@ impl Exchange {
             return Err(Fault::MethodNotAllowed);
         }
         self.agree_with_tls(head)?;
-        expects_continue(head).map_err(Fault::Request)?;
+        if !expects_continue(head).map_err(Fault::Request)? {
+            // In HTTP/1.0 the expectation has no meaning; upstream, in HTTP/1.1, it would get one.
+            head.fields.remove(Known::Expect);
+        }
         if let Some(token) = upgrade_token(head.version, &head.fields)
             && self.length == BodyLength::Empty
         {

@@ -115,13 +115,6 @@ impl Case {
 }
 
 /// The answer of the origin.
-/// The answer of the route that has a fixed one.
-pub(super) const FIXED: Answer = Answer {
-    method: "GET",
-    status: 200,
-    reason: "respond",
-};
-
 pub(super) const OK: Answer = Answer {
     method: "GET",
     status: 200,

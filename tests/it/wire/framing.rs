@@ -1,6 +1,6 @@
 //! Wire rules A: the framing of requests, and the fields that go with it.
 
-use super::case::{Answer, Case, End, FIXED, OK, Upstream, cut, refusal, refused, sent, served};
+use super::case::{Answer, Case, End, OK, Upstream, cut, refusal, refused, sent, served};
 use super::runner::run;
 
 /// The answer to a HEAD request.

@@ -96,7 +96,7 @@ const REPLIES: &[Reply] = &[
         Then::KeepsOpen, Gets::Response(200, "abc")),
     reply("a body after 204", b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
         Then::KeepsOpen, Gets::Response(204, "")),
-    reply("a length with 304", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", Then::KeepsOpen, Gets::Response(304, "")),
+    reply("a length with 304", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", Then::Closes, Gets::Response(304, "")),
     Reply { name: "a body for HEAD", method: "HEAD",
         bytes: b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", then: Then::KeepsOpen, client: Gets::Response(200, "") },
 ];

@@ -3,6 +3,12 @@
 use super::case::{Answer, Case, End, OK, Upstream, cut, refusal, refused, sent, served};
 use super::runner::run;
 
+/// The answer that the route `/fixed` gives itself.
+const FIXED: Answer = Answer {
+    reason: "respond",
+    ..OK
+};
+
 /// The answer to a HEAD request.
 const HEAD_OK: Answer = Answer {
     method: "HEAD",

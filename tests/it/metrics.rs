@@ -237,6 +237,7 @@ async fn a_histogram_is_cumulative_and_ends_in_infinity() {
     let values: &[(&str, &dyn Value)] = &[("app", &origin), ("broken", &refusing)];
     let gateway = Gateway::start(CONFIG, values).await;
     gateway.get("/app/").await;
+    gateway.records(1).await;
     let metrics = gateway.metrics().await;
     let name = "portcullis_request_duration_seconds";
     let bucket = format!("{name}_bucket");

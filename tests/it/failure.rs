@@ -169,6 +169,7 @@ async fn kept_connections_are_shared_by_clients_one_request_at_a_time() {
     assert_eq!(origin.connections(), 2);
     let seen = origin.seen();
     assert_ne!(seen[5].connection, seen[6].connection);
+    gateway.records(7).await;
     let metrics = gateway.metrics().await;
     let labels = [("upstream", "app")];
     let reused = metrics.sum("portcullis_upstream_connections_reused_total", &labels);

@@ -156,7 +156,7 @@ async fn h2load_loses_no_request() {
     let (_authority, site) = site();
     let origin = Origin::answering("hello").await;
     let gateway = Gateway::start(CONFIG, &[("site", &site), ("app", &origin)]).await;
-    let mut expected = 0;
+    let mut expected = 0usize;
     for url in [
         format!("http://{}/", gateway.web().await),
         format!("https://{}/", gateway.address("secure").await),
@@ -169,9 +169,10 @@ async fn h2load_loses_no_request() {
             "{answer:?}"
         );
         expected += 2000;
+        gateway.records(expected).await;
         let metrics = gateway.metrics().await;
         let counted = metrics.sum("portcullis_requests_total", &[("code", "200")]);
-        assert!((counted - f64::from(expected)).abs() < 0.5, "{counted}");
+        assert!((counted - expected as f64).abs() < 0.5, "{counted}");
     }
 }
 

@@ -300,6 +300,7 @@ async fn what_is_known_of_an_endpoint_survives() {
     assert!((flight - 1.0).abs() < 0.1, "{flight}");
     gate.open();
     client.response("GET").await.expect("an answer");
+    gateway.records(1).await;
     let metrics = gateway.metrics().await;
     let flight = metrics.sum(
         "portcullis_upstream_requests_in_flight",
@@ -369,6 +370,7 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
     let counts: Vec<usize> = load.join_all().await;
     let total: usize = counts.iter().sum();
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    gateway.records(total).await;
     let metrics = gateway.metrics().await;
     let served = metrics.sum("portcullis_requests_total", &[]);
     let good = metrics.sum("portcullis_requests_total", &[("code", "200")]);

@@ -318,11 +318,13 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
         Err(_) => 200,
     };
     let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
+    let chat = WebSocketOrigin::start().await;
     let routes = |number: usize| {
         let origin = if number.is_multiple_of(2) { &a } else { &b };
         format!(
             "{WEB}max_requests = 1000000\n\
-             [[route]]\nname = \"r{number}\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"{origin}\"]\n"
+             [[route]]\nname = \"r{number}\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"{origin}\"]\n\
+             [[route]]\nname = \"chat{number}\"\npath = \"/chat\"\nupstream = \"chat\"\n[upstream.chat]\nendpoints = [\"{chat}\"]\n"
         )
     };
     let gateway = Gateway::start(&routes(0), &[]).await;
@@ -330,7 +332,7 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
     let done = Arc::new(AtomicBool::new(false));
 
     let mut load = tokio::task::JoinSet::new();
-    for kind in 0..6 {
+    for kind in 0..7 {
         let done = Arc::clone(&done);
         load.spawn(async move {
             let mut count = 0usize;
@@ -351,6 +353,16 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
                         assert_eq!(client.ask(request).await.status, 200);
                         count += 1;
                     }
+                }
+                // A tunnel that lives through all of it: one exchange.
+                5 => {
+                    let mut socket = websocket(address, "/chat").await;
+                    while !done.load(Ordering::Relaxed) {
+                        socket.say("still there").await;
+                        assert_eq!(socket.hear().await, "still there");
+                    }
+                    socket.close().await;
+                    count = 1;
                 }
                 _ => {
                     let client = H2Client::connect(address).await;
@@ -373,7 +385,7 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
     gateway.records(total).await;
     let metrics = gateway.metrics().await;
     let served = metrics.sum("portcullis_requests_total", &[]);
-    let good = metrics.sum("portcullis_requests_total", &[("code", "200")]);
+    let good = metrics.sum("portcullis_requests_total", &[("source", "upstream")]);
     assert!(
         (served - good).abs() < 0.1,
         "{served} requests, {good} of them good"

@@ -233,12 +233,22 @@ impl<'a, C: Client> Carrier<'a, C> {
         self.exchange
             .moved(worker, transfer.received, transfer.sent);
         self.exchange.trailed(remote.grpc_status());
-        if let Err(fault) = outcome {
-            // Part of the response may be out: no other endpoint can continue it.
-            self.exchange.failed(fault);
-            self.client.abort();
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(fault) if self.client.has_responded() => {
+                // Part of the response may be out: no other endpoint can continue it.
+                self.exchange.failed(fault);
+                self.client.abort();
+                Ok(())
+            }
+            Err(fault) => {
+                let heard = Progress {
+                    heard: true,
+                    ..Progress::default()
+                };
+                Err((fault, heard))
+            }
         }
-        Ok(())
     }
 
     /// Sends the request and waits for the head of the final response; passes 1xx on.
@@ -256,6 +266,7 @@ impl<'a, C: Client> Carrier<'a, C> {
             })
             .await?;
             match response.status {
+                101 if self.exchange.upgrade().is_none() => return Err(Fault::UpstreamProtocol),
                 101 => {
                     self.exchange.first_byte();
                     return Ok(BodyLength::UntilClose);
@@ -286,9 +297,6 @@ impl<'a, C: Client> Carrier<'a, C> {
     ) -> Result<(), Fault> {
         let Scratch { request, response } = &mut *self.scratch;
         let upgraded = response.status == 101;
-        if upgraded && self.exchange.upgrade().is_none() {
-            return Err(Fault::UpstreamProtocol);
-        }
         let worker = self.worker;
         self.exchange
             .respond(request, response, &mut || worker.random())?;

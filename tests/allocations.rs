@@ -1,0 +1,242 @@
+//! Allocations per exchange, counted and held: a path that begins to allocate more fails here, not in a profile a year
+//! later. The whole data plane runs in this process with metrics and the access log on; the client and the origin either
+//! allocate nothing or are processes of their own.
+
+#![cfg(test)]
+
+use std::{
+    alloc::System,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    num::NonZeroUsize,
+    process::Command,
+    sync::Arc,
+    time::Instant,
+};
+
+use portcullis::{
+    balance::EndpointStates,
+    compile::{Stores, TlsStore},
+    control,
+    engine::{DoorKey, Workers},
+    listener::{
+        admission::{Admission, Places},
+        bind::bind,
+    },
+    observe::{LogSink, Metrics},
+    snapshot::SnapshotCell,
+};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What an exchange may allocate: what it does, and a little room for other compilers and standard libraries.
+const HTTP1: f64 = 4.0;
+const HTTP1_BODIES: f64 = 4.0;
+const HTTP1_TLS: f64 = 6.0;
+const HTTP2_TLS: f64 = 15.0;
+
+/// Exchanges before counting: buffers, heads and cells exist then.
+const WARM_UP: usize = 300;
+const COUNTED_EXCHANGES: usize = 2_000;
+
+/// One test, for the count is the process's: nothing else may run beside it.
+#[test]
+fn an_exchange_allocates_no_more_than_it_did() {
+    let gateway = Gateway::start(origin());
+    let plain = gateway.plain;
+
+    let mut client = Client::connect(plain);
+    let get =
+        b"GET /small?q=1 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: counted\r\nAccept: */*\r\n\r\n";
+    held("HTTP/1", HTTP1, |exchanges| client.exchange(get, exchanges));
+    let post = b"POST /small HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 11\r\n\r\nhello world";
+    held("HTTP/1 with a body", HTTP1_BODIES, |exchanges| {
+        client.exchange(post, exchanges);
+    });
+    held("HTTP/1 over TLS", HTTP1_TLS, |exchanges| {
+        h2load(gateway.tls, exchanges, &["--h1"]);
+    });
+    held("HTTP/2 over TLS", HTTP2_TLS, |exchanges| {
+        h2load(gateway.tls, exchanges, &[]);
+    });
+}
+
+/// Counts what exchanges allocate beyond what connecting does, and fails when that is more than `most` for each.
+fn held(path: &str, most: f64, mut exchange: impl FnMut(usize)) {
+    let mut allocations = |exchanges| {
+        let before = COUNTED.stats();
+        exchange(exchanges);
+        let after = COUNTED.stats();
+        let made = after.allocations - before.allocations;
+        made + after.reallocations - before.reallocations
+    };
+    allocations(WARM_UP);
+    let few = allocations(WARM_UP);
+    let many = allocations(WARM_UP + COUNTED_EXCHANGES);
+    let each = (many as f64 - few as f64) / COUNTED_EXCHANGES as f64;
+    println!("{path}: {each:.2} allocations an exchange");
+    assert!(
+        each <= most,
+        "{path}: {each:.2} allocations an exchange, {most} are allowed"
+    );
+    assert!(each > 0.0, "{path}: nothing was counted");
+}
+
+/// A client that allocates nothing.
+struct Client {
+    stream: TcpStream,
+    buffer: [u8; 4096],
+}
+
+impl Client {
+    fn connect(address: SocketAddr) -> Self {
+        Self {
+            stream: TcpStream::connect(address).unwrap(),
+            buffer: [0; 4096],
+        }
+    }
+
+    fn exchange(&mut self, request: &[u8], times: usize) {
+        for _ in 0..times {
+            self.stream.write_all(request).unwrap();
+            let mut filled = 0;
+            while !self.buffer[..filled].ends_with(BODY) {
+                let count = self.stream.read(&mut self.buffer[filled..]).unwrap();
+                assert!(count > 0, "the gateway closed the connection");
+                filled += count;
+            }
+            assert!(self.buffer.starts_with(b"HTTP/1.1 200 "));
+        }
+    }
+}
+
+/// A client in a process of its own, whose allocations are not counted.
+fn h2load(address: SocketAddr, exchanges: usize, more: &[&str]) {
+    let done = Command::new("h2load")
+        .args(["-c", "1", "-m", "1", "-n", &exchanges.to_string()])
+        .args(more)
+        .arg(format!("https://{address}/small"))
+        .output()
+        .expect("h2load (Debian: nghttp2-client) is there; `make setup` installs it");
+    let said = String::from_utf8_lossy(&done.stdout);
+    let wanted = format!("{exchanges} succeeded, 0 failed");
+    assert!(said.contains(&wanted), "{said}");
+}
+
+const BODY: &[u8] = &[b'x'; 130];
+
+/// A service that allocates nothing once a connection is open.
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || answer(stream.unwrap()));
+        }
+    });
+    address
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut head = b"HTTP/1.1 200 OK\r\nServer: counted\r\nContent-Type: text/plain\r\nContent-Length: 130\r\n\r\n".to_vec();
+    head.extend_from_slice(BODY);
+    let mut buffer = [0; 4096];
+    let mut filled = 0;
+    while let Ok(count) = stream.read(&mut buffer[filled..])
+        && count > 0
+    {
+        filled += count;
+        let request = &buffer[..filled];
+        let is_complete = if request.starts_with(b"POST") {
+            request.ends_with(b"hello world")
+        } else {
+            request.ends_with(b"\r\n\r\n")
+        };
+        if is_complete {
+            filled = 0;
+            stream.write_all(&head).unwrap();
+        }
+    }
+}
+
+/// The data plane of a gateway with one worker, made from a configuration file as the process makes it.
+struct Gateway {
+    plain: SocketAddr,
+    tls: SocketAddr,
+    _workers: Workers,
+    _stores: Stores,
+    _folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    fn start(origin: SocketAddr) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("portcullis.toml");
+        let site = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(folder.path().join("site.crt"), site.cert.pem()).unwrap();
+        std::fs::write(
+            folder.path().join("site.key"),
+            site.signing_key.serialize_pem(),
+        )
+        .unwrap();
+        let text = CONFIGURATION.replace("ORIGIN", &origin.to_string());
+        std::fs::write(&path, text).unwrap();
+
+        let metrics = Arc::new(Metrics::new(1));
+        let stores = Stores {
+            access_logs: Some(LogSink::start(metrics.gateway().access_log()).unwrap()),
+            metrics: Arc::clone(&metrics),
+            endpoints: EndpointStates::default(),
+            tls: TlsStore::default(),
+        };
+        let (snapshot, _) = control::first(&path, &stores).unwrap();
+        let plans = snapshot.listeners.clone();
+        let cell = SnapshotCell::new(snapshot);
+        let sink = stores.access_logs.as_ref().unwrap();
+        let workers = Workers::start(1, &cell, &metrics, sink, Instant::now()).unwrap();
+        let places = Arc::new(Places::new(100));
+        let open = |name: &str| {
+            let plan = plans.iter().find(|plan| &*plan.name == name).unwrap();
+            let bound = bind(name, plan.address, NonZeroUsize::MIN).unwrap();
+            let key = DoorKey {
+                address: bound.local,
+                name: None,
+            };
+            workers.open(&key, plan, &Admission::new(&places, 100), bound.sockets);
+            bound.local
+        };
+        Self {
+            plain: open("plain"),
+            tls: open("tls"),
+            _workers: workers,
+            _stores: stores,
+            _folder: folder,
+        }
+    }
+}
+
+const CONFIGURATION: &str = r#"
+[access_log]
+output = "access.log"
+
+[[listener]]
+name = "plain"
+address = "127.0.0.1:0"
+
+[[listener]]
+name = "tls"
+address = "127.0.0.1:0"
+[listener.tls]
+certificates = [{ certificate = "site.crt", key = "site.key" }]
+
+[[route]]
+name = "all"
+path = "/*"
+upstream = "origin"
+
+[upstream.origin]
+endpoints = ["ORIGIN"]
+"#;

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::http::{BodyLength, Fields, RequestHead};
+use crate::http::{Fields, RequestHead};
 
 /// The names of the fields that went out in a request's head; empty when no trailers can follow.
 #[derive(Debug, Default)]
@@ -11,17 +11,14 @@ pub(crate) struct Asserted {
 }
 
 impl Asserted {
-    /// The names in this head, if a body with trailers can follow it.
-    pub(crate) fn by(head: &RequestHead, length: BodyLength) -> Self {
-        let names = match length {
-            BodyLength::Empty | BodyLength::Exact(_) => Vec::new(),
-            BodyLength::Chunked | BodyLength::UntilClose => head
-                .fields
-                .iter()
+    /// The names in this head.
+    pub(crate) fn by(head: &RequestHead) -> Self {
+        let names = head.fields.iter();
+        Self {
+            names: names
                 .map(|field| SmallVec::from_slice(field.name))
                 .collect(),
-        };
-        Self { names }
+        }
     }
 
     /// The trailers without those that repeat a field of the head, in any spelling that an application may take for it.
@@ -52,7 +49,7 @@ mod tests {
         let mut trailers = Fields::new();
         trailers.push(b"X_User", b"evil");
         trailers.push(b"x-checksum", b"1");
-        let kept = Asserted::by(&head, BodyLength::Chunked).keep(Some(&trailers));
+        let kept = Asserted::by(&head).keep(Some(&trailers));
         let names: Vec<_> = kept
             .as_ref()
             .unwrap()

@@ -31,6 +31,8 @@ pub(crate) struct ClientH1<'a> {
     pub(crate) awaits_continue: bool,
     /// Whether a part of a response was cut off.
     pub(crate) aborted: bool,
+    /// Whether the end of the connection is what ends the response.
+    pub(crate) until_close: bool,
     responded: bool,
 }
 
@@ -51,6 +53,7 @@ impl<'a> ClientH1<'a> {
             keep: may_keep && keep_alive(request.version, &request.fields),
             awaits_continue: request.version > Version::Http10 && request.fields.has(Known::Expect),
             aborted: false,
+            until_close: false,
             responded: false,
         }
     }
@@ -104,6 +107,7 @@ impl Client for ClientH1<'_> {
             BodyLength::Exact(bytes) => (Framing::Length(bytes), length),
             BodyLength::Chunked | BodyLength::UntilClose if request.version == Version::Http10 => {
                 self.keep = false;
+                self.until_close = true;
                 (Framing::UntilClose, BodyLength::UntilClose)
             }
             BodyLength::Chunked | BodyLength::UntilClose => (Framing::Chunked, BodyLength::Chunked),

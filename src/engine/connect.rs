@@ -1,6 +1,6 @@
 //! New connections to endpoints.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
+use std::{cell::Cell, future::Future, rc::Rc, sync::Arc, time::Instant};
 
 use ::h2::client::SendRequest;
 use bytes::Bytes;
@@ -9,15 +9,16 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     deadline::Deadline,
-    pool::{PoolKey, StreamSlot},
+    pool::{MOST_STREAMS, PoolKey, StreamSlot},
     socket::{Socket, server_name},
     worker::Worker,
 };
 use crate::{balance::Endpoint, gateway::Fault, snapshot::Upstream};
 
-/// Windows for what endpoints send: large enough for one fast stream, bounded for a hostile endpoint.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Windows for what endpoints send: large enough for one fast stream, bounded for a hostile endpoint. The connection has
+/// room for all streams: clients that do not read hold back theirs and nobody else's.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
 /// The size of a decoded response head.
 const HEADER_LIST: u32 = 64 * 1024;
 
@@ -29,18 +30,44 @@ pub(crate) const fn pool_key(endpoint: &Endpoint) -> PoolKey {
     }
 }
 
-/// A new byte stream to the endpoint, TLS included, within the upstream's time for connecting.
+/// How long connecting may take, whatever it consists of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience<'a> {
+    deadline: &'a Deadline,
+    /// The end of the upstream's time for connecting.
+    connect: Instant,
+    /// The end of the route's time for the whole exchange.
+    whole: Option<Instant>,
+}
+
+impl<'a> Patience<'a> {
+    pub(crate) fn new(deadline: &'a Deadline, upstream: &Upstream, whole: Option<Instant>) -> Self {
+        Self {
+            deadline,
+            connect: Instant::now() + upstream.timeouts.connect,
+            whole,
+        }
+    }
+
+    async fn bound<T>(&self, step: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let (end, fault) = match self.whole {
+            Some(whole) if whole < self.connect => (whole, Fault::RouteTimeout),
+            _ => (self.connect, Fault::ConnectTimeout),
+        };
+        self.deadline.set(end);
+        self.deadline.bound(step).await.unwrap_or(Err(fault))
+    }
+}
+
+/// A new byte stream to the endpoint, TLS included.
 pub(crate) async fn connect(
     worker: &Worker,
     upstream: &Upstream,
     endpoint: &Endpoint,
-    deadline: &Deadline,
+    patience: Patience<'_>,
 ) -> Result<Socket, Fault> {
-    deadline.set(Instant::now() + upstream.timeouts.connect);
-    let socket = deadline
-        .bound(open(upstream, endpoint))
-        .await
-        .unwrap_or(Err(Fault::ConnectTimeout))?;
+    // Seldom, and large: it does not make every exchange's future larger.
+    let socket = patience.bound(Box::pin(open(upstream, endpoint))).await?;
     endpoint.metrics.connection_opened(worker.id);
     Ok(socket)
 }
@@ -50,28 +77,25 @@ pub(crate) async fn stream_slot(
     worker: &Rc<Worker>,
     upstream: &Upstream,
     endpoint: &Endpoint,
-    deadline: &Deadline,
+    patience: Patience<'_>,
 ) -> Result<(StreamSlot, bool), Fault> {
     let shared = worker.pools.shared(pool_key(endpoint));
-    let limit = Instant::now() + upstream.timeouts.connect;
     loop {
         if let Some(slot) = shared.usable() {
             return Ok((slot, true));
         }
         if let Some(_turn) = shared.turn() {
-            let socket = connect(worker, upstream, endpoint, deadline).await?;
-            deadline.set(limit);
-            let (send, closed) = deadline
-                .bound(speak_http2(socket))
-                .await
-                .unwrap_or(Err(Fault::ConnectTimeout))?;
+            let socket = connect(worker, upstream, endpoint, patience).await?;
+            let (send, closed) = patience.bound(speak_http2(socket)).await?;
             return Ok((shared.add(send, closed, upstream.timeouts.idle), false));
         }
         // Somebody else connects: its success serves us too, its failure makes it our turn.
-        deadline.set(limit);
-        if deadline.bound(shared.outcome()).await.is_err() {
-            return Err(Fault::ConnectTimeout);
-        }
+        patience
+            .bound(async {
+                shared.outcome().await;
+                Ok(())
+            })
+            .await?;
     }
 }
 

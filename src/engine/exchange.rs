@@ -1,7 +1,8 @@
 //! One exchange, from a head that was read to its last byte. The same for every protocol on both sides.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
     time::Instant,
@@ -11,6 +12,7 @@ use bytes::Bytes;
 
 use super::{
     body::{Flow, Present, Sink, Source, Waits},
+    connect::Patience,
     deadline::Deadline,
     record::Recorded,
     transfer::Transfer,
@@ -83,8 +85,8 @@ impl<'a, C: Client> Carrier<'a, C> {
         }
     }
 
-    /// Carries an exchange, whose request has a body of that length, to its end. The record is the caller's to write: it has the exchange also when this future
-    /// is dropped or panics.
+    /// Carries an exchange, whose request has a body of that length, to its end. The record is the caller's to write: it
+    /// has the exchange also when this future is dropped or panics.
     pub(crate) async fn run(&mut self, length: BodyLength) {
         let worker = self.worker;
         let verdict = self
@@ -191,15 +193,15 @@ impl<'a, C: Client> Carrier<'a, C> {
             upstream: &upstream,
             endpoint: lease.endpoint(),
         };
+        let patience = Patience::new(self.deadline, &upstream, self.exchange.ends_at());
         if side.speaks_http2() {
-            let mut remote = side
-                .open_h2(self.deadline)
+            let mut remote = unless_gone(self.client, pin!(side.open_h2(patience)))
                 .await
                 .map_err(|fault| (fault, untouched))?;
             self.exchange_with(&mut remote).await
         } else {
-            let mut remote = side
-                .open_h1(self.exchange.wants_fresh(), self.deadline)
+            let fresh = self.exchange.wants_fresh();
+            let mut remote = unless_gone(self.client, pin!(side.open_h1(fresh, patience)))
                 .await
                 .map_err(|fault| (fault, untouched))?;
             self.exchange_with(&mut remote).await?;
@@ -219,19 +221,23 @@ impl<'a, C: Client> Carrier<'a, C> {
             Ok(()) => self.response_head(remote, &mut transfer).await,
             Err(fault) => Err(fault),
         };
-        let length = head.map_err(|fault| {
+        let outcome = match head {
+            Ok(length) => self.response_body(remote, &mut transfer, length).await,
+            Err(fault) => Err(fault),
+        };
+        self.exchange
+            .moved(worker, transfer.received, transfer.sent);
+        if let Err(fault) = outcome
+            && !self.client.has_responded()
+        {
             let progress = Progress {
                 reused: remote.connect_time().is_none(),
                 body_taken: transfer.received > 0,
                 head_sent: remote.is_touched(),
                 heard: remote.has_heard(),
             };
-            self.exchange.moved(worker, transfer.received, 0);
-            (fault, progress)
-        })?;
-        let outcome = self.response_body(remote, &mut transfer, length).await;
-        self.exchange
-            .moved(worker, transfer.received, transfer.sent);
+            return Err((fault, progress));
+        }
         self.exchange.trailed(remote.grpc_status());
         match outcome {
             Ok(()) => Ok(()),
@@ -318,4 +324,16 @@ impl<'a, C: Client> Carrier<'a, C> {
         }
         outcome
     }
+}
+
+/// What comes of connecting, unless the client goes away before: nobody connects for a client that comes and goes.
+async fn unless_gone<C: Client, T>(
+    client: &mut C,
+    mut connecting: Pin<&mut impl Future<Output = Result<T, Fault>>>,
+) -> Result<T, Fault> {
+    poll_fn(|cx| match connecting.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(outcome),
+        Poll::Pending => client.poll_gone(cx).map(|()| Err(Fault::ClientGone)),
+    })
+    .await
 }

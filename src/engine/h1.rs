@@ -310,6 +310,7 @@ impl H1 {
         if count == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.touched = true;
         if count < before {
             self.written += count;
             return Poll::Ready(Ok(0));

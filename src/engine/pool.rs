@@ -15,6 +15,9 @@ use tokio::sync::Notify;
 use super::socket::Socket;
 use crate::balance::ConnectionId;
 
+/// Streams that one HTTP/2 connection carries at the same time, if the endpoint allows so many.
+pub(crate) const MOST_STREAMS: usize = 100;
+
 /// Everything that makes two connections different: address, transport and the name that was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {
@@ -69,7 +72,7 @@ impl Pools {
     pub(crate) fn take(&self, key: PoolKey, now: Instant) -> Option<Socket> {
         let mut all = self.h1.borrow_mut();
         let idle = all.get_mut(&key)?;
-        while let Some(candidate) = idle.pop() {
+        while let Some(mut candidate) = idle.pop() {
             if candidate.until > now && candidate.socket.is_quiet() {
                 return Some(candidate.socket);
             }
@@ -133,8 +136,8 @@ impl Shared {
             .borrow()
             .iter()
             .find(|connection| {
-                !connection.closed.get()
-                    && connection.streams.get() < connection.send.current_max_send_streams()
+                let most = connection.send.current_max_send_streams().min(MOST_STREAMS);
+                !connection.closed.get() && connection.streams.get() < most
             })
             .map(|connection| StreamSlot::new(Rc::clone(connection)))
     }

@@ -1,8 +1,10 @@
 //! A socket of which some bytes have been read already.
 
 use std::{
+    cell::Cell,
     io,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -16,11 +18,30 @@ use super::socket::Socket;
 pub(crate) struct Prefixed {
     ahead: BytesMut,
     socket: Socket,
+    /// How many bytes the socket has taken.
+    written: Rc<Cell<u64>>,
 }
 
 impl Prefixed {
-    pub(crate) const fn new(socket: Socket, ahead: BytesMut) -> Self {
-        Self { ahead, socket }
+    pub(crate) fn new(socket: Socket, ahead: BytesMut) -> Self {
+        Self {
+            ahead,
+            socket,
+            written: Rc::default(),
+        }
+    }
+
+    /// The count of bytes that the socket has taken, for whoever owns the rest of the connection.
+    pub(crate) fn written(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.written)
+    }
+
+    fn count(&self, taken: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        taken.map_ok(|bytes| {
+            self.written
+                .set(self.written.get().wrapping_add(bytes as u64));
+            bytes
+        })
     }
 }
 
@@ -47,7 +68,9 @@ impl AsyncWrite for Prefixed {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let taken = Pin::new(&mut this.socket).poll_write(cx, bytes);
+        this.count(taken)
     }
 
     fn poll_write_vectored(
@@ -55,7 +78,9 @@ impl AsyncWrite for Prefixed {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        let taken = Pin::new(&mut this.socket).poll_write_vectored(cx, slices);
+        this.count(taken)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -38,12 +38,11 @@ impl Drop for Recorded<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.exchange.failed(Fault::Internal);
+        } else if self.worker.is_stopping() {
+            // What had come to its end before has been recorded before.
+            self.exchange.failed(Fault::Drained);
         } else if !self.exchange.has_outcome() {
-            self.exchange.failed(if self.worker.is_stopping() {
-                Fault::Drained
-            } else {
-                Fault::ClientGone
-            });
+            self.exchange.failed(Fault::ClientGone);
         }
         let worker = self.worker;
         let log = self.exchange.snapshot().access_log.as_ref().map(Arc::clone);

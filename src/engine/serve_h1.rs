@@ -39,8 +39,6 @@ const LINGER: Duration = Duration::from_secs(2);
 enum Arrival {
     /// A head is in the scratch; its first byte came then.
     Head(Instant),
-    /// There is no further request.
-    Nothing,
     /// What came is no request.
     Refused(Fault, Instant),
 }
@@ -62,7 +60,7 @@ pub(crate) async fn serve(
         }
         let mut scratch = worker.scratch();
         io.outbound = worker.buffers.outbound();
-        let keep = serve_one(
+        let after = serve_one(
             &worker,
             &connection,
             &mut io,
@@ -73,9 +71,16 @@ pub(crate) async fn serve(
         .await;
         worker.reuse(scratch);
         served += 1;
-        if !keep {
-            linger(&mut io, &deadline).await;
-            break;
+        match after {
+            After::Keep => {}
+            After::Close => {
+                linger(&mut io, &deadline).await;
+                break;
+            }
+            After::Cut => {
+                io.socket.break_off();
+                break;
+            }
         }
         if io.inbound.is_empty() {
             worker.buffers.recycle(&mut io);
@@ -89,7 +94,17 @@ enum Wait {
     Over,
 }
 
-/// Waits for the first byte of a request. Meanwhile the connection holds no buffer.
+/// What becomes of a connection after an exchange.
+enum After {
+    /// It carries another request.
+    Keep,
+    /// It ends in order.
+    Close,
+    /// It breaks off: an orderly end would be taken for the end of the response.
+    Cut,
+}
+
+/// Waits for the first bytes of a request. Meanwhile the connection holds no buffer.
 async fn wait_for_request(
     worker: &Rc<Worker>,
     connection: &Connection,
@@ -105,9 +120,14 @@ async fn wait_for_request(
             deadlines.idle
         };
         deadline.set(Instant::now() + limit);
-        let readable = poll_fn(|cx| {
-            if let Poll::Ready(outcome) = io.socket.poll_readable(cx) {
-                return Poll::Ready(outcome.is_ok());
+        let arrived = poll_fn(|cx| {
+            // The mark may be left over from the last read, which took all there was.
+            while io.socket.poll_readable(cx).is_ready() {
+                io.inbound = worker.buffers.inbound();
+                if let Poll::Ready(read) = io.poll_read(cx, SMALL) {
+                    return Poll::Ready(matches!(read, Ok(true)));
+                }
+                worker.buffers.recycle(io);
             }
             if deadline.poll_expired(cx).is_ready()
                 || worker.is_draining()
@@ -118,15 +138,14 @@ async fn wait_for_request(
             Poll::Pending
         })
         .await;
-        if !readable {
+        if !arrived {
             return Wait::Over;
         }
-        io.inbound = worker.buffers.inbound();
     }
     Wait::Ready
 }
 
-/// Serves one request. Tells whether the connection carries another.
+/// Serves one request.
 async fn serve_one(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
@@ -134,12 +153,11 @@ async fn serve_one(
     scratch: &mut Scratch,
     deadline: &Deadline,
     served: u64,
-) -> bool {
+) -> After {
     scratch.request.clear();
     let listener = &connection.listener;
     let (started, refusal) = match read_head(io, scratch, deadline, connection).await {
         Arrival::Head(started) => (started, None),
-        Arrival::Nothing => return false,
         Arrival::Refused(fault, started) => (started, Some(fault)),
     };
     let may_keep = refusal.is_none() && served + 1 < listener.limits.requests;
@@ -165,18 +183,27 @@ async fn serve_one(
     };
     if panicked {
         worker.metrics.gateway().panicked(worker.id);
+        client.keep = false;
         let mut carrier = Carrier::new(worker, &mut client, deadline, &mut recorded);
         carrier.give_up(Fault::Internal).await;
-        client.keep = false;
     }
-    let (keep, aborted, waits) = (client.keep, client.aborted, client.awaits_continue);
+    let (keep, waits) = (client.keep, client.awaits_continue);
+    let (aborted, until_close) = (client.aborted, client.until_close);
     drop(recorded);
     if aborted {
         // Nothing more may be written: the end of the connection is what tells the client.
         io.outbound.clear();
-        return false;
+        return if until_close {
+            After::Cut
+        } else {
+            After::Close
+        };
     }
-    keep && (io.is_read() || (!waits && read_over(io, deadline).await))
+    if keep && (io.is_read() || (!waits && read_over(io, deadline).await)) {
+        After::Keep
+    } else {
+        After::Close
+    }
 }
 
 async fn read_head(
@@ -187,8 +214,9 @@ async fn read_head(
 ) -> Arrival {
     let started = Instant::now();
     let listener = &connection.listener;
+    // The whole head has one deadline, whatever trickles in meanwhile.
+    deadline.set(started + listener.deadlines.head);
     let mut scan = HeadScan::new();
-    let mut armed = false;
     loop {
         match parse_request(
             &io.inbound,
@@ -203,21 +231,9 @@ async fn read_head(
             Ok(None) => {}
             Err(error) => return Arrival::Refused(Fault::Request(error), started),
         }
-        if !armed && !io.inbound.is_empty() {
-            // The whole head has one deadline, whatever trickles in meanwhile.
-            deadline.set(started + listener.deadlines.head);
-            armed = true;
-        }
         match deadline.bound(poll_fn(|cx| io.poll_read(cx, SMALL))).await {
             Ok(Ok(true)) => {}
-            Ok(Ok(false) | Err(_)) => {
-                return if io.inbound.is_empty() {
-                    Arrival::Nothing
-                } else {
-                    Arrival::Refused(Fault::ClientGone, started)
-                };
-            }
-            Err(Expired) if io.inbound.is_empty() => return Arrival::Nothing,
+            Ok(Ok(false) | Err(_)) => return Arrival::Refused(Fault::ClientGone, started),
             Err(Expired) => return Arrival::Refused(Fault::HeadTimeout, started),
         }
     }

@@ -9,14 +9,20 @@ use std::{
 };
 
 use ::h2::{
-    RecvStream,
+    Reason, RecvStream,
     server::{Builder, SendResponse},
 };
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    client_h2::ClientH2, deadline::Deadline, exchange::Carrier, prefixed::Prefixed,
-    record::Recorded, socket::Socket, unwind::unwinding, worker::Worker,
+    client_h2::ClientH2,
+    deadline::Deadline,
+    exchange::{Carrier, Client},
+    prefixed::Prefixed,
+    record::Recorded,
+    socket::Socket,
+    unwind::unwinding,
+    worker::Worker,
 };
 use crate::{
     gateway::{Connection, Fault},
@@ -32,6 +38,8 @@ const SEND_BUFFER: usize = 256 * 1024;
 const RESET_STREAMS: usize = 64;
 /// Streams that the client's errors made us reset, after which the connection is closed.
 const ERROR_RESETS: usize = 256;
+/// Streams that the client may have given up before their response, even if they are most of its streams.
+const GIVEN_UP: u64 = 500;
 /// How long a connection that was told to go away may take over it.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -39,6 +47,10 @@ const GOODBYE: Duration = Duration::from_secs(5);
 struct Shared {
     connection: Rc<Connection>,
     streams: Cell<usize>,
+    /// Streams that the client gave up before it had a response.
+    given_up: Cell<u64>,
+    /// Whether the client has been told to go away.
+    leaving: Cell<bool>,
     deadline: Deadline,
 }
 
@@ -53,12 +65,16 @@ pub(crate) async fn serve(
         deadline: worker.deadlines.register(),
         connection,
         streams: Cell::new(0),
+        given_up: Cell::new(0),
+        leaving: Cell::new(false),
     });
     let listener = Rc::clone(&shared.connection);
     let listener = &listener.listener;
     shared
         .deadline
         .set(Instant::now() + listener.deadlines.head);
+    let socket = Prefixed::new(socket, ahead);
+    let written = socket.written();
     let handshake = Builder::new()
         .max_concurrent_streams(listener.limits.streams)
         .max_header_list_size(u32::try_from(listener.limits.head.bytes).unwrap_or(u32::MAX))
@@ -68,7 +84,7 @@ pub(crate) async fn serve(
         .max_concurrent_reset_streams(RESET_STREAMS)
         .max_pending_accept_reset_streams(RESET_STREAMS)
         .max_local_error_reset_streams(Some(ERROR_RESETS))
-        .handshake::<_, Bytes>(Prefixed::new(socket, ahead));
+        .handshake::<_, Bytes>(socket);
     let Ok(Ok(mut io)) = shared.deadline.bound(handshake).await else {
         return;
     };
@@ -76,8 +92,9 @@ pub(crate) async fn serve(
         .deadline
         .set(Instant::now() + listener.deadlines.idle);
     let mut served: u64 = 0;
-    let mut leaving = false;
+    let mut written_before = 0;
     loop {
+        let leaving = shared.leaving.get();
         let next = poll_fn(|cx| {
             if let Poll::Ready(next) = io.poll_accept(cx) {
                 let next = next.map(|asked| {
@@ -95,16 +112,20 @@ pub(crate) async fn serve(
         })
         .await;
         match next {
+            Next::Stream(Some(Ok(_))) if shared.is_rapid_reset(served) => {
+                tracing::debug!(client = %shared.connection.client, "most HTTP/2 streams were given up");
+                io.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            }
             Next::Stream(Some(Ok(asked))) => {
                 served += 1;
                 shared.streams.set(shared.streams.get() + 1);
                 shared.deadline.clear();
-                let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
-                tokio::task::spawn_local(serve_stream(worker, shared, asked));
                 if served >= listener.limits.requests && !leaving {
-                    leaving = true;
+                    shared.leaving.set(true);
                     io.graceful_shutdown();
                 }
+                let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
+                tokio::task::spawn_local(serve_stream(worker, shared, asked));
             }
             Next::Stream(Some(Err(error))) => {
                 tracing::debug!(%error, client = %shared.connection.client, "HTTP/2 connection failed");
@@ -112,15 +133,30 @@ pub(crate) async fn serve(
             }
             Next::Stream(None) => return,
             Next::Idle if shared.streams.get() > 0 => shared.deadline.clear(),
+            Next::Idle if io.has_streams() && written.get() != written_before => {
+                // The exchanges have ended, and a slow client is still taking what they left here.
+                written_before = written.get();
+                shared
+                    .deadline
+                    .set(Instant::now() + listener.deadlines.body);
+            }
             Next::Idle if leaving => return,
             Next::Idle | Next::Leave => {
-                leaving = true;
+                shared.leaving.set(true);
                 io.graceful_shutdown();
                 if shared.streams.get() == 0 {
                     shared.deadline.set(Instant::now() + GOODBYE);
                 }
             }
         }
+    }
+}
+
+impl Shared {
+    /// Whether the client mostly opens streams in order to give them up: each has cost a connect or a request upstream.
+    fn is_rapid_reset(&self, served: u64) -> bool {
+        let given_up = self.given_up.get();
+        given_up >= GIVEN_UP && given_up.saturating_mul(2) > served
     }
 }
 
@@ -167,6 +203,9 @@ async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Box<Asked>)
         carrier.give_up(Fault::Internal).await;
     }
     drop(recorded);
+    if !client.has_responded() {
+        shared.given_up.set(shared.given_up.get() + 1);
+    }
     worker.reuse(scratch);
 }
 
@@ -178,8 +217,12 @@ impl Drop for StreamOpen<'_> {
         let left = self.0.streams.get().saturating_sub(1);
         self.0.streams.set(left);
         if left == 0 {
-            let idle = self.0.connection.listener.deadlines.idle;
-            self.0.deadline.set(Instant::now() + idle);
+            let limit = if self.0.leaving.get() {
+                GOODBYE
+            } else {
+                self.0.connection.listener.deadlines.idle
+            };
+            self.0.deadline.set(Instant::now() + limit);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! One byte stream, whatever it runs over: plain TCP or TLS, accepted or connected.
 
 use std::{
-    io::{self, IoSlice},
+    io::{self, BufRead, IoSlice},
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use rustls::pki_types::ServerName;
@@ -43,11 +43,27 @@ impl Socket {
         }
     }
 
-    /// Whether an idle connection is still what it was: nothing arrived and nobody closed it. Costs no system call: the
-    /// runtime has been told of anything that happened.
-    pub(crate) fn is_quiet(&self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.tcp().poll_read_ready(&mut cx).is_pending()
+    /// Whether an idle connection is still what it was: nothing arrived and nobody closed it. One that is not has lost a
+    /// byte by being asked, and is of no further use. Costs no system call while it is quiet: the runtime has been told of
+    /// anything that happened.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let would_block = |error: &io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock);
+        if let Self::Connected(tls) = self {
+            // What came in one record with an answer is not in the socket any more.
+            let decrypted = tls.get_mut().1.reader().fill_buf().map(<[u8]>::len);
+            if !decrypted.is_err_and(|error| would_block(&error)) {
+                return false;
+            }
+        }
+        self.tcp()
+            .try_read(&mut [0])
+            .is_err_and(|error| would_block(&error))
+    }
+
+    /// Makes the end of the connection, which is to follow, one that nobody takes for the end of a message.
+    pub(crate) fn break_off(&self) {
+        // Without it the client sees a plain end, which is the best that is left.
+        let _ = self.tcp().set_zero_linger();
     }
 
     /// Whether a vectored write is worth while.

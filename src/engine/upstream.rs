@@ -14,8 +14,7 @@ use bytes::{Buf, Bytes};
 use super::{
     asserted::Asserted,
     body::{Fill, Sink, Source},
-    connect::{connect, pool_key, stream_slot},
-    deadline::Deadline,
+    connect::{Patience, connect, pool_key, stream_slot},
     h1::{End, H1, SMALL},
     h2::{H2, stream_fault},
     pool::{PoolKey, StreamSlot},
@@ -83,7 +82,7 @@ impl<'a> UpstreamSide<'a> {
     pub(crate) async fn open_h1(
         &self,
         fresh: bool,
-        deadline: &Deadline,
+        patience: Patience<'_>,
     ) -> Result<RemoteH1<'a>, Fault> {
         let key = pool_key(self.endpoint);
         let started = Instant::now();
@@ -98,7 +97,7 @@ impl<'a> UpstreamSide<'a> {
                 (socket, None)
             }
             None => {
-                let socket = connect(self.worker, self.upstream, self.endpoint, deadline).await?;
+                let socket = connect(self.worker, self.upstream, self.endpoint, patience).await?;
                 (socket, Some(started.elapsed()))
             }
         };
@@ -119,9 +118,9 @@ impl<'a> UpstreamSide<'a> {
     }
 
     /// A stream's place on a connection that is open, or on a new one.
-    pub(crate) async fn open_h2(&self, deadline: &Deadline) -> Result<RemoteH2, Fault> {
+    pub(crate) async fn open_h2(&self, patience: Patience<'_>) -> Result<RemoteH2, Fault> {
         let started = Instant::now();
-        let (slot, open) = stream_slot(self.worker, self.upstream, self.endpoint, deadline).await?;
+        let (slot, open) = stream_slot(self.worker, self.upstream, self.endpoint, patience).await?;
         if open {
             self.endpoint.metrics.connection_reused(self.worker.id);
         }
@@ -195,7 +194,9 @@ impl Remote for RemoteH1<'_> {
             .upgrade()
             .map_or(ConnectionHeader::None, ConnectionHeader::Upgrade);
         h1::write_request_head(head, framing, connection, &mut self.connection.outbound);
-        self.asserted = Asserted::by(head, body);
+        if body == BodyLength::Chunked {
+            self.asserted = Asserted::by(head);
+        }
         self.connection.promise_body(body);
         Ok(())
     }
@@ -338,8 +339,9 @@ impl Remote for RemoteH2 {
         match send.send_request(request, bodiless) {
             Ok((response, body)) => {
                 self.response = Some(response);
-                self.asserted = Asserted::by(head, length);
                 if !bodiless {
+                    // Here trailers can follow a body of known length, too.
+                    self.asserted = Asserted::by(head);
                     self.stream.promise_body(body);
                 }
                 Ok(())
@@ -364,6 +366,10 @@ impl Remote for RemoteH2 {
         if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
             self.heard = true;
             let (parts, ()) = interim.into_parts();
+            // HTTP/2 has no such status (RFC 9113 section 8.6): there is no connection to switch.
+            if parts.status == ::http::StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Err(Fault::UpstreamProtocol));
+            }
             return Poll::Ready(
                 h2::response_from_h2(&parts, head)
                     .map(|()| BodyLength::Empty)

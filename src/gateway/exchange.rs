@@ -153,11 +153,11 @@ impl Exchange {
         response: &mut ResponseHead,
         random: &mut dyn FnMut() -> u64,
     ) -> Result<(), Fault> {
+        strip_hop_by_hop(&mut response.fields).map_err(Fault::UpstreamMalformed)?;
         self.outcome.status = response.status;
         self.outcome.source = Source::Upstream;
         self.outcome.reason = "";
         self.outcome.grpc_status = grpc_status(&response.fields);
-        strip_hop_by_hop(&mut response.fields).map_err(Fault::UpstreamMalformed)?;
         self.filter_response(request, response, random);
         Ok(())
     }

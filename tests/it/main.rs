@@ -11,6 +11,7 @@ mod balance;
 mod deadlines;
 mod demo;
 mod drain;
+mod engine;
 mod failure;
 mod filters;
 mod forwarded;

@@ -71,6 +71,8 @@ const REPLIES: &[Reply] = &[
     malformed("bare line feeds", b"HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
     malformed("a space before the colon", b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n"),
     malformed("a line without a colon", b"HTTP/1.1 200 OK\r\nnothing\r\nContent-Length: 0\r\n\r\n"),
+    malformed("a Connection that holds no options",
+        b"HTTP/1.1 200 OK\r\nConnection: a b\r\nContent-Length: 0\r\n\r\n"),
     reply("an upgrade that nobody asked for",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
         Then::KeepsOpen, Gets::Fault(502, "upstream_malformed|upstream_protocol")),

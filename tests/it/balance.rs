@@ -128,6 +128,7 @@ async fn an_endpoint_that_refuses_is_set_aside() {
     .await;
     let order = order(&gateway, 10).await;
     assert!(order.iter().all(|name| name == "good"));
+    gateway.records(10).await;
     let metrics = gateway.metrics().await;
     let failures = metrics.sum(
         "portcullis_upstream_connect_failures_total",

@@ -17,12 +17,9 @@ async fn trickle(client: &mut Client, byte: &[u8]) {
     let mut beat = tokio::time::interval(Duration::from_millis(20));
     within("the gateway's patience to end", async {
         loop {
-            tokio::select! {
-                _ = beat.tick() => {
-                    if client.try_send(byte).await.is_err() {
-                        return;
-                    }
-                }
+            beat.tick().await;
+            if client.try_send(byte).await.is_err() {
+                return;
             }
         }
     })

@@ -1,7 +1,7 @@
 //! Upstreams that fail, and what the client, the log and the metrics make of it.
 
 use crate::harness::{
-    Broken, Gate, Gateway, Origin, RawOrigin, Request, blackhole, refusing_address,
+    Broken, Client, Gate, Gateway, Origin, RawOrigin, Request, blackhole, refusing_address, within,
 };
 
 const ONE: &str = r#"
@@ -169,6 +169,7 @@ async fn kept_connections_are_shared_by_clients_one_request_at_a_time() {
     assert_eq!(origin.connections(), 2);
     let seen = origin.seen();
     assert_ne!(seen[5].connection, seen[6].connection);
+    gateway.records(7).await;
     let metrics = gateway.metrics().await;
     let labels = [("upstream", "app")];
     let reused = metrics.sum("portcullis_upstream_connections_reused_total", &labels);
@@ -312,4 +313,60 @@ async fn an_upstream_that_fails_does_not_touch_another_one() {
     let labels = [("upstream", "held")];
     let in_flight = metrics.sum("portcullis_upstream_requests_in_flight", &labels);
     assert!((in_flight - 200.0).abs() < 0.5, "{in_flight}");
+}
+
+/// Case 77: what is lost with an endpoint is at most what it was working on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn case_77_the_death_of_an_endpoint_under_load_costs_what_it_had_in_hand() {
+    const CLIENTS: usize = 8;
+    let (a, b, dying) = (
+        Origin::answering("a").await,
+        Origin::answering("b").await,
+        Origin::answering("dying").await,
+    );
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 2
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<a>", "<b>", "<dying>"]
+        "#,
+        &[("a", &a), ("b", &b), ("dying", &dying)],
+    )
+    .await;
+    let address = gateway.web().await;
+    let (warm, mut events) = tokio::sync::mpsc::unbounded_channel();
+    let mut load = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let warm = warm.clone();
+        load.spawn(async move {
+            let mut client = Client::connect(address).await;
+            let mut lost = 0usize;
+            for number in 0..600 {
+                if number == 100 {
+                    warm.send(()).expect("the test");
+                }
+                let response = client.ask(Request::get("/")).await;
+                match response.status {
+                    200 => {}
+                    502 => lost += 1,
+                    other => panic!("a {other}"),
+                }
+            }
+            lost
+        });
+    }
+    for _ in 0..CLIENTS {
+        within("a client under way", events.recv()).await;
+    }
+    dying.stop().await;
+    let lost: usize = load.join_all().await.iter().sum();
+    assert!(lost <= CLIENTS, "{lost} requests were lost");
+    // Since then nobody has met the dead one.
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/").await.status, 200);
+    }
 }

@@ -161,6 +161,7 @@ async fn calls_share_a_connection_to_the_service() {
         }
     });
     futures_util::future::join_all(calls).await;
+    gateway.records(50).await;
     let metrics = gateway.metrics().await;
     let opened = metrics.sum(
         "portcullis_upstream_connections_total",

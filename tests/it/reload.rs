@@ -300,6 +300,7 @@ async fn what_is_known_of_an_endpoint_survives() {
     assert!((flight - 1.0).abs() < 0.1, "{flight}");
     gate.open();
     client.response("GET").await.expect("an answer");
+    gateway.records(1).await;
     let metrics = gateway.metrics().await;
     let flight = metrics.sum(
         "portcullis_upstream_requests_in_flight",
@@ -317,11 +318,13 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
         Err(_) => 200,
     };
     let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
+    let chat = WebSocketOrigin::start().await;
     let routes = |number: usize| {
         let origin = if number.is_multiple_of(2) { &a } else { &b };
         format!(
             "{WEB}max_requests = 1000000\n\
-             [[route]]\nname = \"r{number}\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"{origin}\"]\n"
+             [[route]]\nname = \"r{number}\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"{origin}\"]\n\
+             [[route]]\nname = \"chat{number}\"\npath = \"/chat\"\nupstream = \"chat\"\n[upstream.chat]\nendpoints = [\"{chat}\"]\n"
         )
     };
     let gateway = Gateway::start(&routes(0), &[]).await;
@@ -329,7 +332,7 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
     let done = Arc::new(AtomicBool::new(false));
 
     let mut load = tokio::task::JoinSet::new();
-    for kind in 0..6 {
+    for kind in 0..7 {
         let done = Arc::clone(&done);
         load.spawn(async move {
             let mut count = 0usize;
@@ -351,6 +354,16 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
                         count += 1;
                     }
                 }
+                // A tunnel that lives through all of it: one exchange.
+                5 => {
+                    let mut socket = websocket(address, "/chat").await;
+                    while !done.load(Ordering::Relaxed) {
+                        socket.say("still there").await;
+                        assert_eq!(socket.hear().await, "still there");
+                    }
+                    socket.close().await;
+                    count = 1;
+                }
                 _ => {
                     let client = H2Client::connect(address).await;
                     while !done.load(Ordering::Relaxed) {
@@ -369,9 +382,10 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
     let counts: Vec<usize> = load.join_all().await;
     let total: usize = counts.iter().sum();
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    gateway.records(total).await;
     let metrics = gateway.metrics().await;
     let served = metrics.sum("portcullis_requests_total", &[]);
-    let good = metrics.sum("portcullis_requests_total", &[("code", "200")]);
+    let good = metrics.sum("portcullis_requests_total", &[("source", "upstream")]);
     assert!(
         (served - good).abs() < 0.1,
         "{served} requests, {good} of them good"

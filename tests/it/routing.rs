@@ -273,6 +273,7 @@ async fn a_split_keeps_its_weights() {
     let share = next.seen().len();
     assert!((133..=267).contains(&share), "{share} of 2000");
     assert_eq!(orders.seen().len() + share, 2000);
+    gateway.records(2000).await;
     let metrics = gateway.metrics().await;
     let counted = metrics.sum("portcullis_requests_total", &[("upstream", "next")]);
     assert!((counted - share as f64).abs() < 0.5, "{counted} of {share}");

@@ -82,6 +82,7 @@ async fn the_oldest_version_is_configured() {
             let new = ClientTls::new(&authority, "gateway.test");
             let mut client = gateway.connect_tls("secure", &new).await;
             client.ask(Request::get("/")).await;
+            gateway.records(1).await;
             let metrics = gateway.metrics().await;
             let labels = [("listener", "secure")];
             let failures = metrics.sum("portcullis_tls_handshake_failures_total", &labels);

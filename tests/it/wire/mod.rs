@@ -1,6 +1,7 @@
 //! The wire rules: what a client or an upstream may throw at the gateway, and what must happen. Numbers are stable.
 
 mod case;
+mod floods;
 mod framing;
 mod http2;
 mod paths;

@@ -1,6 +1,6 @@
 //! New connections to endpoints.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
+use std::{cell::Cell, pin::pin, rc::Rc, sync::Arc, time::Instant};
 
 use ::h2::client::SendRequest;
 use bytes::Bytes;
@@ -37,8 +37,9 @@ pub(crate) async fn connect(
     deadline: &Deadline,
 ) -> Result<Socket, Fault> {
     deadline.set(Instant::now() + upstream.timeouts.connect);
+    // Boxed: few exchanges connect, and all would carry the room for it.
     let socket = deadline
-        .bound(open(upstream, endpoint))
+        .bound(Box::pin(open(upstream, endpoint)))
         .await
         .unwrap_or(Err(Fault::ConnectTimeout))?;
     endpoint.metrics.connection_opened(worker.id);
@@ -62,14 +63,14 @@ pub(crate) async fn stream_slot(
             let socket = connect(worker, upstream, endpoint, deadline).await?;
             deadline.set(limit);
             let (send, closed) = deadline
-                .bound(speak_http2(socket))
+                .bound(Box::pin(speak_http2(socket)))
                 .await
                 .unwrap_or(Err(Fault::ConnectTimeout))?;
             return Ok((shared.add(send, closed, upstream.timeouts.idle), false));
         }
         // Somebody else connects: its success serves us too, its failure makes it our turn.
         deadline.set(limit);
-        if deadline.bound(shared.outcome()).await.is_err() {
+        if deadline.bound(pin!(shared.outcome())).await.is_err() {
             return Err(Fault::ConnectTimeout);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    pin::pin,
     rc::Rc,
     task::Poll,
     time::{Duration, Instant},
@@ -62,20 +63,31 @@ pub(crate) async fn serve(
         }
         let mut scratch = worker.scratch();
         io.outbound = worker.buffers.outbound();
-        let keep = serve_one(
+        // Boxed, so that an idle connection does not hold the room that an exchange needs.
+        let next = Box::pin(serve_one(
             &worker,
             &connection,
             &mut io,
             &mut scratch,
             &deadline,
             served,
-        )
+        ))
         .await;
         worker.reuse(scratch);
         served += 1;
-        if !keep {
-            linger(&mut io, &deadline).await;
-            break;
+        match next {
+            Next::Request => {}
+            Next::Linger => {
+                linger(&mut io, &deadline).await;
+                break;
+            }
+            Next::Close => {
+                if !matches!(io.socket, Socket::Plain(_)) {
+                    // TLS has an end of its own that has to be said.
+                    let _ = deadline.bound(pin!(io.socket.shutdown())).await;
+                }
+                break;
+            }
         }
         if io.inbound.is_empty() {
             worker.buffers.recycle(&mut io);
@@ -126,7 +138,17 @@ async fn wait_for_request(
     Wait::Ready
 }
 
-/// Serves one request. Tells whether the connection carries another.
+/// What comes after a request.
+enum Next {
+    /// The connection carries another one.
+    Request,
+    /// The connection ends, and the client may still send.
+    Linger,
+    /// The connection ends, and the client has nothing more to send.
+    Close,
+}
+
+/// Serves one request. Tells how the connection goes on.
 async fn serve_one(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
@@ -134,12 +156,12 @@ async fn serve_one(
     scratch: &mut Scratch,
     deadline: &Deadline,
     served: u64,
-) -> bool {
+) -> Next {
     scratch.request.clear();
     let listener = &connection.listener;
     let (started, refusal) = match read_head(io, scratch, deadline, connection).await {
         Arrival::Head(started) => (started, None),
-        Arrival::Nothing => return false,
+        Arrival::Nothing => return Next::Linger,
         Arrival::Refused(fault, started) => (started, Some(fault)),
     };
     let may_keep = refusal.is_none() && served + 1 < listener.limits.requests;
@@ -160,8 +182,8 @@ async fn serve_one(
     );
     let mut carrier = Carrier::new(worker, &mut client, deadline, &mut recorded);
     let panicked = match refusal {
-        None => unwinding(carrier.run(length)).await.is_err(),
-        Some(fault) => unwinding(carrier.give_up(fault)).await.is_err(),
+        None => unwinding(pin!(carrier.run(length))).await.is_err(),
+        Some(fault) => unwinding(pin!(carrier.give_up(fault))).await.is_err(),
     };
     if panicked {
         worker.metrics.gateway().panicked(worker.id);
@@ -170,13 +192,20 @@ async fn serve_one(
         client.keep = false;
     }
     let (keep, aborted, waits) = (client.keep, client.aborted, client.awaits_continue);
+    let is_last = refusal.is_none() && client.is_last;
     drop(recorded);
     if aborted {
         // Nothing more may be written: the end of the connection is what tells the client.
         io.outbound.clear();
-        return false;
+        return Next::Linger;
     }
-    keep && (io.is_read() || (!waits && read_over(io, deadline).await))
+    if keep && (io.is_read() || (!waits && read_over(io, deadline).await)) {
+        Next::Request
+    } else if is_last && io.is_read() && io.inbound.is_empty() && io.is_written() {
+        Next::Close
+    } else {
+        Next::Linger
+    }
 }
 
 async fn read_head(
@@ -260,7 +289,7 @@ async fn linger(io: &mut H1, deadline: &Deadline) {
     deadline.set(Instant::now() + LINGER);
     let mut left = DRAINED as usize;
     let _ = deadline
-        .bound(async {
+        .bound(pin!(async {
             let _ = io.socket.shutdown().await;
             while let Ok(true) = poll_fn(|cx| io.poll_read(cx, SMALL)).await {
                 match left.checked_sub(io.inbound.len()) {
@@ -269,6 +298,6 @@ async fn linger(io: &mut H1, deadline: &Deadline) {
                 }
                 io.inbound.clear();
             }
-        })
+        }))
         .await;
 }

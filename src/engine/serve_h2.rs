@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     future::poll_fn,
+    pin::pin,
     rc::Rc,
     task::Poll,
     time::{Duration, Instant},
@@ -69,7 +70,7 @@ pub(crate) async fn serve(
         .max_pending_accept_reset_streams(RESET_STREAMS)
         .max_local_error_reset_streams(Some(ERROR_RESETS))
         .handshake::<_, Bytes>(Prefixed::new(socket, ahead));
-    let Ok(Ok(mut io)) = shared.deadline.bound(handshake).await else {
+    let Ok(Ok(mut io)) = shared.deadline.bound(pin!(handshake)).await else {
         return;
     };
     shared
@@ -100,7 +101,8 @@ pub(crate) async fn serve(
                 shared.streams.set(shared.streams.get() + 1);
                 shared.deadline.clear();
                 let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
-                tokio::task::spawn_local(serve_stream(worker, shared, asked));
+                // Boxed, since spawning moves what it is given several times.
+                tokio::task::spawn_local(Box::pin(serve_stream(worker, shared, asked)));
                 if served >= listener.limits.requests && !leaving {
                     leaving = true;
                     io.graceful_shutdown();
@@ -158,8 +160,8 @@ async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Box<Asked>)
     let mut recorded = Recorded::begin(&worker, &shared.connection, &mut scratch, started);
     let mut carrier = Carrier::new(&worker, &mut client, &deadline, &mut recorded);
     let outcome = match length {
-        Ok(length) => unwinding(carrier.run(length)).await,
-        Err(error) => unwinding(carrier.give_up(Fault::Request(error))).await,
+        Ok(length) => unwinding(pin!(carrier.run(length))).await,
+        Err(error) => unwinding(pin!(carrier.give_up(Fault::Request(error)))).await,
     };
     if outcome.is_err() {
         worker.metrics.gateway().panicked(worker.id);

@@ -28,9 +28,9 @@ from bench import (
 # --- the peers: each takes the folder for its files and the ports, and gives the command that runs it -----------------
 
 
-def portcullis(folder, ports, args):
+def portcullis(folder, ports, args, binary=None, name="portcullis"):
     """The gateway as a user runs it: metrics on, access log to a file."""
-    config = write(folder / "portcullis.toml", f"""
+    config = write(folder / f"{name}.toml", f"""
         [server]
         workers = 1
 
@@ -41,7 +41,7 @@ def portcullis(folder, ports, args):
         level = "warn"
 
         [access_log]
-        output = "{folder / 'portcullis-access.log'}"
+        output = "{folder / 'logs' / (name + '.log')}"
         format = "json"
 
         [[listener]]
@@ -63,7 +63,12 @@ def portcullis(folder, ports, args):
         [upstream.origin]
         endpoints = ["127.0.0.1:{ports['origin']}"]
     """)
-    return [args.binary, "run", "--config", config]
+    return [binary or args.binary, "run", "--config", config]
+
+
+def before(folder, ports, args):
+    """Another build of the gateway, to see what a change has changed."""
+    return portcullis(folder, ports, args, args.before, "before")
 
 
 def haproxy(folder, ports, args):
@@ -93,7 +98,7 @@ def haproxy(folder, ports, args):
 
 
 def nginx(folder, ports, args):
-    log = f"{folder / 'nginx-access.log'} combined buffer=64k flush=1s" if args.peer_logs else "off"
+    log = f"{folder / 'logs/nginx.log'} combined buffer=64k flush=1s" if args.peer_logs else "off"
     config = write(folder / "nginx.conf", f"""
         daemon off; pid {folder / 'nginx.pid'}; error_log {folder / 'nginx.err'} error; worker_processes 1;
         worker_rlimit_nofile 16384;
@@ -104,7 +109,7 @@ def nginx(folder, ports, args):
             fastcgi_temp_path {folder / 'nginx-f'}; uwsgi_temp_path {folder / 'nginx-u'}; scgi_temp_path {folder / 'nginx-s'};
             keepalive_requests 1000000000;
             proxy_max_temp_file_size 0;
-            upstream origin {{ server 127.0.0.1:{ports['origin']}; keepalive 128; keepalive_requests 1000000000; }}
+            upstream origin {{ server 127.0.0.1:{ports['origin']}; keepalive 512; keepalive_requests 1000000000; }}
             server {{
                 listen 127.0.0.1:{ports['plain']};
                 listen 127.0.0.1:{ports['tls']} ssl http2;
@@ -126,7 +131,7 @@ def nginx(folder, ports, args):
 
 
 # The first is ours; what it is measured against is the best of the others.
-PEERS = {"portcullis": portcullis, "haproxy": haproxy, "nginx": nginx}
+PEERS = {"portcullis": portcullis, "before": before, "haproxy": haproxy, "nginx": nginx}
 
 # --- the workloads: what is asked over which port, and by which client ------------------------------------------------
 
@@ -234,6 +239,7 @@ def median(results, key):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--binary", default=str(ROOT / "target/release/portcullis"), help="the gateway's binary")
+    parser.add_argument("--before", help="another build of the gateway, which takes its turns too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="how long each peer is loaded in a round")
     parser.add_argument("--peers", default=",".join(PEERS), help="which, with commas between")
@@ -245,13 +251,14 @@ def main():
     for tool in ("nginx", "wrk", "h2load", "taskset", "openssl"):
         if not is_there(tool):
             sys.exit(f"{tool} is missing")
-    wanted = [name for name in args.peers.split(",") if name in PEERS]
+    wanted = [name for name in args.peers.split(",") if name in PEERS and (name != "before" or args.before)]
     workloads = [name for name in args.workloads.split(",") if name in WORKLOADS]
     running = []
     with tempfile.TemporaryDirectory(prefix="portcullis-compare-") as folder:
         folder = Path(folder)
         folder.chmod(0o755)
         certificate(folder)
+        (folder / "logs").mkdir()
         ports = {"origin": free_port()}
         try:
             running.append(origin(folder, ports["origin"]))
@@ -289,7 +296,7 @@ def report(results, args):
     summary = {}
     print(f"\n{'workload':<11}{'proxy':<13}{'CPU µs':>9}{'min':>9}{'max':>9}{'ratio':>7}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'RSS MB':>8}{'errors':>8}")
     for workload, peers in results.items():
-        others = [median(turns, "cpu_us") for name, turns in peers.items() if name != "portcullis"]
+        others = [median(turns, "cpu_us") for name, turns in peers.items() if name not in ("portcullis", "before")]
         best = min(others, default=None)
         for name, turns in peers.items():
             row = {key: median(turns, key) for key in ("cpu_us", "rps", "p50_ms", "p99_ms", "rss_mb")}

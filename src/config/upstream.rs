@@ -34,7 +34,7 @@ settings! {
         /// The time that a connection is kept without a request.
         idle_timeout: Timeout = default("60s");
         /// Connections that are kept without a request, for each worker and endpoint.
-        max_idle: NonZeroUsize = default(128);
+        max_idle: NonZeroUsize = default(1024);
         /// The time that a tunnel (WebSocket and other upgrades) may be silent.
         tunnel_idle_timeout: Timeout = default("1h");
         /// Checks each endpoint from time to time. Without this key, only failed connections tell.

@@ -27,6 +27,8 @@ pub(crate) struct ClientH1<'a> {
     pub(crate) connection: &'a mut H1,
     /// Whether the connection carries another request after this one.
     pub(crate) keep: bool,
+    /// Whether the client has said that it sends nothing after this request (RFC 9112 section 9.6).
+    pub(crate) is_last: bool,
     /// Whether the client waits for a 100 before it sends its body.
     pub(crate) awaits_continue: bool,
     /// Whether a part of a response was cut off.
@@ -46,11 +48,13 @@ impl<'a> ClientH1<'a> {
     ) -> Self {
         // What follows a CONNECT may be what was meant for the tunnel.
         let may_keep = may_keep && !matches!(request.method, Method::Connect | Method::Trace);
+        let goes_on = keep_alive(request.version, &request.fields);
         Self {
             worker,
             facts,
             connection,
-            keep: may_keep && keep_alive(request.version, &request.fields),
+            keep: may_keep && goes_on,
+            is_last: !goes_on,
             awaits_continue: request.version > Version::Http10 && request.fields.has(Known::Expect),
             aborted: false,
             until_close: false,

@@ -1,6 +1,6 @@
 //! New connections to endpoints.
 
-use std::{cell::Cell, future::Future, rc::Rc, sync::Arc, time::Instant};
+use std::{cell::Cell, future::Future, pin::pin, rc::Rc, sync::Arc, time::Instant};
 
 use ::h2::client::SendRequest;
 use bytes::Bytes;
@@ -55,7 +55,7 @@ impl<'a> Patience<'a> {
             _ => (self.connect, Fault::ConnectTimeout),
         };
         self.deadline.set(end);
-        self.deadline.bound(step).await.unwrap_or(Err(fault))
+        self.deadline.bound(pin!(step)).await.unwrap_or(Err(fault))
     }
 }
 

@@ -178,15 +178,19 @@ impl Deadline {
     }
 
     /// The future's result, or `Expired` when the deadline passes first.
-    pub(crate) async fn bound<F: Future>(&self, future: F) -> Result<F::Output, Expired> {
-        let mut future = pin!(future);
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(output) = Pin::as_mut(&mut future).poll(cx) {
+    ///
+    /// The caller pins what has to be pinned: an `async fn` would hold the future twice, as its argument and as its
+    /// pinned local, and connections are many.
+    pub(crate) fn bound<F: Future + Unpin>(
+        &self,
+        mut future: F,
+    ) -> impl Future<Output = Result<F::Output, Expired>> {
+        std::future::poll_fn(move |cx| {
+            if let Poll::Ready(output) = Pin::new(&mut future).poll(cx) {
                 return Poll::Ready(Ok(output));
             }
             self.poll_expired(cx).map(Err)
         })
-        .await
     }
 }
 
@@ -229,7 +233,7 @@ mod tests {
             let soon = deadlines.register();
             soon.set(Instant::now() + Duration::from_millis(20));
             assert_eq!(soon.bound(std::future::pending::<()>()).await, Err(Expired));
-            assert_eq!(late.bound(async { 5 }).await, Ok(5));
+            assert_eq!(late.bound(std::future::ready(5)).await, Ok(5));
         });
     }
 

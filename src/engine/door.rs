@@ -28,7 +28,7 @@ use super::{
 use crate::{
     gateway::{Connection, TlsSession},
     listener::{
-        accept::{AcceptFault, AcceptPause, tune},
+        accept::{AcceptFault, AcceptPause},
         admission::{Admission, Full},
         proxy_protocol::{self, ProxyHeader},
         tls::{HandshakeFault, TlsInfo, handshake_fault},
@@ -119,8 +119,6 @@ impl Door {
                 return;
             }
         };
-        // A socket that cannot be tuned still works.
-        let _ = tune(&tcp);
         let worker = Rc::clone(worker);
         let open = worker.opened();
         let retired = Rc::clone(&self.retired);
@@ -164,7 +162,7 @@ async fn receive(
         .iter()
         .any(|net| net.contains(&peer.ip().to_canonical()));
     if announced {
-        match deadline.bound(read_proxy_header(&tcp)).await {
+        match deadline.bound(Box::pin(read_proxy_header(&tcp))).await {
             Ok(Ok(ProxyHeader::Forwarded { source, .. })) => connection.client = source,
             Ok(Ok(ProxyHeader::Local)) => {}
             Ok(Err(reason)) => return plan.metrics.connection_refused(worker.id, reason),
@@ -178,7 +176,8 @@ async fn receive(
     let socket = match &plan.tls {
         None => Socket::Plain(tcp),
         Some(config) => {
-            let handshake = TlsAcceptor::from(Arc::clone(config)).accept(tcp);
+            // Boxed, so that the connection does not carry the room for it to its end.
+            let handshake = Box::pin(TlsAcceptor::from(Arc::clone(config)).accept(tcp));
             match deadline.bound(handshake).await {
                 Ok(Ok(tls)) => {
                     let info = TlsInfo::of(tls.get_ref().1);
@@ -213,7 +212,7 @@ async fn receive(
     match detect(&worker, &connection, socket, &deadline).await {
         Some((socket, ahead, Speaks::Http1)) => {
             drop(deadline);
-            serve_h1::serve(worker, connection, socket, ahead).await;
+            Box::pin(serve_h1::serve(worker, connection, socket, ahead)).await;
         }
         Some((socket, ahead, Speaks::Http2)) => {
             drop(deadline);

@@ -345,9 +345,15 @@ impl Sink for H1 {
                 }
             }
             self.append(piece);
-        } else if self.outgoing == Outgoing::Chunked || !self.socket.gathers() {
+        } else if self.outgoing == Outgoing::Chunked
+            || (!self.socket.gathers() && self.outbound.len() > self.written)
+        {
             if self.outbound.len() - self.written > COPIED {
                 match ready!(self.poll_write_out(cx)) {
+                    // Nothing waits any more, so a piece that needs no frame needs no copy either.
+                    Ok(()) if self.outgoing != Outgoing::Chunked => {
+                        return self.poll_accept(cx, source);
+                    }
                     Ok(()) => {}
                     Err(_) => return Poll::Ready(Err(self.broken())),
                 }

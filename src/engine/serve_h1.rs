@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    pin::pin,
     rc::Rc,
     task::Poll,
     time::{Duration, Instant},
@@ -60,21 +61,29 @@ pub(crate) async fn serve(
         }
         let mut scratch = worker.scratch();
         io.outbound = worker.buffers.outbound();
-        let after = serve_one(
+        // Boxed, so that an idle connection does not hold the room that an exchange needs.
+        let after = Box::pin(serve_one(
             &worker,
             &connection,
             &mut io,
             &mut scratch,
             &deadline,
             served,
-        )
+        ))
         .await;
         worker.reuse(scratch);
         served += 1;
         match after {
             After::Keep => {}
-            After::Close => {
+            After::Linger => {
                 linger(&mut io, &deadline).await;
+                break;
+            }
+            After::Close => {
+                if !matches!(io.socket, Socket::Plain(_)) {
+                    // TLS has an end of its own that has to be said.
+                    let _ = deadline.bound(pin!(io.socket.shutdown())).await;
+                }
                 break;
             }
             After::Cut => {
@@ -98,7 +107,9 @@ enum Wait {
 enum After {
     /// It carries another request.
     Keep,
-    /// It ends in order.
+    /// It ends in order, and the client may still send.
+    Linger,
+    /// It ends in order, and the client has nothing more to send.
     Close,
     /// It breaks off: an orderly end would be taken for the end of the response.
     Cut,
@@ -178,8 +189,8 @@ async fn serve_one(
     );
     let mut carrier = Carrier::new(worker, &mut client, deadline, &mut recorded);
     let panicked = match refusal {
-        None => unwinding(carrier.run(length)).await.is_err(),
-        Some(fault) => unwinding(carrier.give_up(fault)).await.is_err(),
+        None => unwinding(pin!(carrier.run(length))).await.is_err(),
+        Some(fault) => unwinding(pin!(carrier.give_up(fault))).await.is_err(),
     };
     if panicked {
         worker.metrics.gateway().panicked(worker.id);
@@ -189,6 +200,7 @@ async fn serve_one(
     }
     let (keep, waits) = (client.keep, client.awaits_continue);
     let (aborted, until_close) = (client.aborted, client.until_close);
+    let is_last = refusal.is_none() && client.is_last;
     drop(recorded);
     if aborted {
         // Nothing more may be written: the end of the connection is what tells the client.
@@ -196,13 +208,15 @@ async fn serve_one(
         return if until_close {
             After::Cut
         } else {
-            After::Close
+            After::Linger
         };
     }
     if keep && (io.is_read() || (!waits && read_over(io, deadline).await)) {
         After::Keep
-    } else {
+    } else if is_last && io.is_read() && io.inbound.is_empty() && io.is_written() {
         After::Close
+    } else {
+        After::Linger
     }
 }
 
@@ -276,7 +290,7 @@ async fn linger(io: &mut H1, deadline: &Deadline) {
     deadline.set(Instant::now() + LINGER);
     let mut left = DRAINED as usize;
     let _ = deadline
-        .bound(async {
+        .bound(pin!(async {
             let _ = io.socket.shutdown().await;
             while let Ok(true) = poll_fn(|cx| io.poll_read(cx, SMALL)).await {
                 match left.checked_sub(io.inbound.len()) {
@@ -285,6 +299,6 @@ async fn linger(io: &mut H1, deadline: &Deadline) {
                 }
                 io.inbound.clear();
             }
-        })
+        }))
         .await;
 }

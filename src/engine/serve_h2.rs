@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     future::poll_fn,
+    pin::pin,
     rc::Rc,
     task::Poll,
     time::{Duration, Instant},
@@ -85,7 +86,7 @@ pub(crate) async fn serve(
         .max_pending_accept_reset_streams(RESET_STREAMS)
         .max_local_error_reset_streams(Some(ERROR_RESETS))
         .handshake::<_, Bytes>(socket);
-    let Ok(Ok(mut io)) = shared.deadline.bound(handshake).await else {
+    let Ok(Ok(mut io)) = shared.deadline.bound(pin!(handshake)).await else {
         return;
     };
     shared
@@ -125,7 +126,8 @@ pub(crate) async fn serve(
                     io.graceful_shutdown();
                 }
                 let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
-                tokio::task::spawn_local(serve_stream(worker, shared, asked));
+                // Boxed, since spawning moves what it is given several times.
+                tokio::task::spawn_local(Box::pin(serve_stream(worker, shared, asked)));
             }
             Next::Stream(Some(Err(error))) => {
                 tracing::debug!(%error, client = %shared.connection.client, "HTTP/2 connection failed");
@@ -194,8 +196,8 @@ async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Box<Asked>)
     let mut recorded = Recorded::begin(&worker, &shared.connection, &mut scratch, started);
     let mut carrier = Carrier::new(&worker, &mut client, &deadline, &mut recorded);
     let outcome = match length {
-        Ok(length) => unwinding(carrier.run(length)).await,
-        Err(error) => unwinding(carrier.give_up(Fault::Request(error))).await,
+        Ok(length) => unwinding(pin!(carrier.run(length))).await,
+        Err(error) => unwinding(pin!(carrier.give_up(Fault::Request(error)))).await,
     };
     if outcome.is_err() {
         worker.metrics.gateway().panicked(worker.id);

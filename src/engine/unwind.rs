@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::Pin,
     task::Poll,
 };
 
@@ -12,21 +12,25 @@ use std::{
 pub(crate) struct Panicked;
 
 /// Runs a future; a panic in it becomes an error. What it borrowed may be half changed: the caller throws it away.
-pub(crate) async fn unwinding<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::as_mut(&mut future).poll(cx)));
+///
+/// The caller pins it: an `async fn` would hold it twice, as its argument and as its pinned local.
+pub(crate) fn unwinding<F: Future + Unpin>(
+    mut future: F,
+) -> impl Future<Output = Result<F::Output, Panicked>> {
+    std::future::poll_fn(move |cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(cx)));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Err(_) => Poll::Ready(Err(Panicked)),
         }
     })
-    .await
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[test]
@@ -34,8 +38,8 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let outcome = runtime.block_on(unwinding(async { panic!("one exchange") }));
+        let outcome = runtime.block_on(unwinding(pin!(async { panic!("one exchange") })));
         assert_eq!(outcome, Err::<(), _>(Panicked));
-        assert_eq!(runtime.block_on(unwinding(async { 5 })), Ok(5));
+        assert_eq!(runtime.block_on(unwinding(pin!(async { 5 }))), Ok(5));
     }
 }

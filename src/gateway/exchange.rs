@@ -275,11 +275,12 @@ impl Exchange {
         head: &RequestHead,
         write: impl FnOnce(&AccessRecord<'_>, Touched<'_>),
     ) {
+        let now = Instant::now();
         if let Some(asked) = self.outcome.asked_at.take() {
-            self.outcome.upstream += asked.elapsed();
+            self.outcome.upstream += now.saturating_duration_since(asked);
         }
         let outcome = &self.outcome;
-        let total = self.started.elapsed();
+        let total = now.saturating_duration_since(self.started);
         let client = SocketAddr::new(self.origin.client, self.connection.client.port());
         let text = |known| head.fields.first(known).unwrap_or_default();
         let record = AccessRecord {

@@ -34,7 +34,7 @@ pub(super) fn assert_origin(
         scheme: connection.scheme(),
         trusted: snapshot.trusts(peer),
     };
-    let mut chain = String::new();
+    let mut chain = String::with_capacity(CHAIN);
     let mut kept_host = None;
     if origin.trusted {
         origin.client = client_of(&head.fields, peer, snapshot);
@@ -70,6 +70,9 @@ pub(super) fn assert_origin(
     }
     origin
 }
+
+/// Room for most chains, so that writing one allocates once.
+const CHAIN: usize = 96;
 
 /// Any other spelling under which an application may read the same facts: many take `_` for `-`.
 fn speaks_of_the_client(name: &[u8]) -> bool {

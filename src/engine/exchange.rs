@@ -239,22 +239,12 @@ impl<'a, C: Client> Carrier<'a, C> {
             return Err((fault, progress));
         }
         self.exchange.trailed(remote.grpc_status());
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(fault) if self.client.has_responded() => {
-                // Part of the response may be out: no other endpoint can continue it.
-                self.exchange.failed(fault);
-                self.client.abort();
-                Ok(())
-            }
-            Err(fault) => {
-                let heard = Progress {
-                    heard: true,
-                    ..Progress::default()
-                };
-                Err((fault, heard))
-            }
+        if let Err(fault) = outcome {
+            // Part of the response may be out: no other endpoint can continue it.
+            self.exchange.failed(fault);
+            self.client.abort();
         }
+        Ok(())
     }
 
     /// Sends the request and waits for the head of the final response; passes 1xx on.

@@ -319,7 +319,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("protocol", "http2::http2_upstreams_are_spoken_to_in_http2"),
             (
                 "tls",
-                "tls::an_upstream_is_verified_by_its_name_and_authority",
+                "upstream_tls::an_upstream_is_verified_by_its_name_and_authority",
             ),
             (
                 "connect_timeout",
@@ -362,23 +362,23 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
         &[
             (
                 "server_name",
-                "tls::an_upstream_is_verified_by_its_name_and_authority",
+                "upstream_tls::an_upstream_is_verified_by_its_name_and_authority",
             ),
             (
                 "ca",
-                "tls::an_upstream_is_verified_by_its_name_and_authority",
+                "upstream_tls::an_upstream_is_verified_by_its_name_and_authority",
             ),
             (
                 "certificate",
-                "tls::the_gateway_shows_its_own_certificate_to_an_upstream_that_asks",
+                "upstream_tls::the_gateway_shows_its_own_certificate_to_an_upstream_that_asks",
             ),
             (
                 "key",
-                "tls::the_gateway_shows_its_own_certificate_to_an_upstream_that_asks",
+                "upstream_tls::the_gateway_shows_its_own_certificate_to_an_upstream_that_asks",
             ),
             (
                 "verify",
-                "tls::an_upstream_is_verified_by_its_name_and_authority",
+                "upstream_tls::an_upstream_is_verified_by_its_name_and_authority",
             ),
         ],
     ),

@@ -31,5 +31,6 @@ mod start;
 mod streaming;
 mod tls;
 mod trailers;
+mod upstream_tls;
 mod websocket;
 mod wire;

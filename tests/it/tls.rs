@@ -1,12 +1,8 @@
-//! TLS on both sides: certificates, names, versions, clients that show who they are.
+//! TLS towards clients: certificates, names, versions, clients that show who they are.
 
-use bytes::Bytes;
-use http_body_util::Full;
 use tokio::net::TcpStream;
 
-use crate::harness::{
-    Authority, Client, ClientTls, Gateway, H2Origin, Origin, RawOrigin, Request, curl,
-};
+use crate::harness::{Authority, Client, ClientTls, Gateway, Request, curl};
 
 const ROUTE: &str = "[[route]]\nname = \"all\"\nrespond = { body = \"hello\" }\n";
 
@@ -262,130 +258,6 @@ async fn curl_and_the_gateway_agree_on_tls_1_3() {
         let answer = curl(&arguments).await;
         assert_eq!(answer.stdout, "hello", "{answer:?}");
     }
-}
-
-#[tokio::test]
-async fn an_upstream_is_verified_by_its_name_and_authority() {
-    let authority = Authority::new("tests");
-    let identity = authority.issue(&["partner.test"]);
-    let origin = Origin::https(identity.acceptor(&[b"http/1.1"]), |_seen| async {
-        http::Response::new(Full::new(Bytes::from_static(b"partner")))
-    })
-    .await;
-    let strangers = Authority::new("strangers");
-    for (tls, status) in [
-        ("{ server_name = \"partner.test\", ca = <ca> }", 200),
-        ("{ server_name = \"other.test\", ca = <ca> }", 502),
-        ("{ server_name = \"partner.test\", ca = <strangers> }", 502),
-        ("{ server_name = \"partner.test\" }", 502),
-        ("{ server_name = \"partner.test\", verify = false }", 200),
-        ("{ verify = false }", 200),
-    ] {
-        let text = format!(
-            "[[route]]\nname = \"all\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"{origin}\"]\ntls = {tls}\n"
-        )
-        .replace("<ca>", &authority.path())
-        .replace("<strangers>", &strangers.path());
-        let gateway = Gateway::start(&text, &[]).await;
-        let response = gateway.get("/").await;
-        assert_eq!(response.status, status, "{tls}");
-        if status == 502 {
-            let record = &gateway.records(1).await[0];
-            assert_eq!(record.text("reason"), "upstream_tls");
-        }
-    }
-    assert!(
-        origin
-            .seen()
-            .iter()
-            .all(|seen| seen.header("host") == Some("gateway.test"))
-    );
-}
-
-#[tokio::test]
-async fn the_gateway_shows_its_own_certificate_to_an_upstream_that_asks() {
-    let authority = Authority::new("tests");
-    let identity = authority.issue(&["partner.test"]);
-    let own = authority.issue(&["gateway.test"]);
-    let acceptor = identity.acceptor_with(&[b"http/1.1"], Some(&authority));
-    let origin = Origin::https(acceptor, |_seen| async {
-        http::Response::new(Full::new(Bytes::from_static(b"partner")))
-    })
-    .await;
-    let (certificate, key) = (
-        format!("{:?}", own.certificate_file()),
-        format!("{:?}", own.key_file()),
-    );
-    for (own_lines, status) in [
-        (format!("certificate = {certificate}\nkey = {key}\n"), 200),
-        (String::new(), 502),
-    ] {
-        let gateway = Gateway::start(
-            &format!(
-                "[[route]]\nname = \"all\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"<app>\"]\n\
-                 [upstream.app.tls]\nserver_name = \"partner.test\"\nca = <ca>\n{own_lines}"
-            ),
-            &[("app", &origin), ("ca", &authority.path())],
-        )
-        .await;
-        assert_eq!(gateway.get("/").await.status, status);
-    }
-}
-
-#[tokio::test]
-async fn an_upstream_of_http2_over_tls_must_agree_on_it() {
-    let authority = Authority::new("tests");
-    let identity = authority.issue(&["partner.test"]);
-    let text = r#"
-        [[route]]
-        name = "all"
-        upstream = "app"
-        [upstream.app]
-        endpoints = ["<app>"]
-        protocol = "h2"
-        tls = { server_name = "partner.test", ca = <ca> }
-    "#;
-    let origin = H2Origin::start_tls(identity.acceptor(&[b"h2"]), |mut exchange| async move {
-        exchange.answer(200, "over h2");
-    })
-    .await;
-    let gateway = Gateway::start(text, &[("app", &origin), ("ca", &authority.path())]).await;
-    assert_eq!(gateway.get("/").await.text(), "over h2");
-
-    let old = RawOrigin::start_tls(
-        identity.acceptor(&[b"http/1.1"]),
-        |_, mut connection| async move {
-            connection.rest().await;
-        },
-    )
-    .await;
-    let gateway = Gateway::start(text, &[("app", &old), ("ca", &authority.path())]).await;
-    assert_eq!(gateway.get("/").await.status, 502);
-}
-
-/// Case 67: what comes in the clear before the handshake is not an answer.
-#[tokio::test]
-async fn case_67_plain_bytes_before_a_handshake_are_no_response() {
-    let origin = RawOrigin::start(|_, mut connection| async move {
-        let _ = connection
-            .try_send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
-            .await;
-        connection.rest().await;
-    })
-    .await;
-    let gateway = Gateway::start(
-        r#"
-        [[route]]
-        name = "all"
-        upstream = "app"
-        [upstream.app]
-        endpoints = ["<app>"]
-        tls = { verify = false }
-        "#,
-        &[("app", &origin)],
-    )
-    .await;
-    assert_eq!(gateway.get("/").await.status, 502);
 }
 
 /// Case 66: nobody's request is acted on before the handshake proves that it is fresh.

@@ -5,5 +5,6 @@ mod floods;
 mod framing;
 mod http2;
 mod paths;
+mod policy;
 mod responses;
 mod runner;

@@ -1,0 +1,174 @@
+//! An HTTP/2 client that writes its frames by hand, and so can send what no library would.
+
+use super::Client;
+
+/// A client's connection whose frames are the test's.
+pub(crate) struct RawH2 {
+    client: Client,
+    /// What the gateway has announced: identifier and value (RFC 9113 section 6.5).
+    settings: Vec<(u16, u32)>,
+}
+
+/// What became of a stream of `RawH2`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum StreamEnd {
+    /// A response whose status is one of HPACK's static table; 0 for another one.
+    Status(u16),
+    Reset(u32),
+    GoAway(u32),
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl RawH2 {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+    const END_STREAM: u8 = 1;
+    const END_HEADERS: u8 = 4;
+    const ACK: u8 = 1;
+
+    /// Takes over a fresh connection and sends the preface.
+    pub(crate) async fn over(mut client: Client) -> Self {
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        let mut raw = Self {
+            client,
+            settings: Vec::new(),
+        };
+        raw.frame(Self::SETTINGS, 0, 0, &[]).await;
+        raw
+    }
+
+    /// Writes a frame; false when the gateway has hung up.
+    pub(crate) async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
+        let length = u32::try_from(payload.len()).expect("a short frame");
+        let mut bytes = length.to_be_bytes()[1..].to_vec();
+        bytes.extend_from_slice(&[kind, flags]);
+        bytes.extend_from_slice(&stream.to_be_bytes());
+        bytes.extend_from_slice(payload);
+        self.client.try_send(&bytes).await.is_ok()
+    }
+
+    /// A request head; with `end` there is no body.
+    pub(crate) async fn headers(&mut self, stream: u32, fields: &[(&[u8], &[u8])], end: bool) {
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            block.push(0);
+            literal(name, &mut block);
+            literal(value, &mut block);
+        }
+        let flags = Self::END_HEADERS | if end { Self::END_STREAM } else { 0 };
+        self.frame(Self::HEADERS, flags, stream, &block).await;
+    }
+
+    pub(crate) async fn data(&mut self, stream: u32, bytes: &[u8], end: bool) {
+        let flags = if end { Self::END_STREAM } else { 0 };
+        self.frame(Self::DATA, flags, stream, bytes).await;
+    }
+
+    /// Reads frames until something is decided about `stream`, answering SETTINGS and PING.
+    pub(crate) async fn end_of(&mut self, stream: u32) -> StreamEnd {
+        while let Some(frame) = self.next_frame().await {
+            let number = |at: usize| {
+                frame
+                    .payload
+                    .get(at..at + 4)
+                    .and_then(|four| four.try_into().ok())
+                    .map_or(0, u32::from_be_bytes)
+            };
+            match frame.kind {
+                Self::RST_STREAM if frame.stream == stream => return StreamEnd::Reset(number(0)),
+                Self::GOAWAY => return StreamEnd::GoAway(number(4)),
+                Self::HEADERS if frame.stream == stream => {
+                    return StreamEnd::Status(static_status(&frame.payload));
+                }
+                _ => {}
+            }
+        }
+        StreamEnd::Closed
+    }
+
+    /// Reads frames until the gateway ends the connection.
+    pub(crate) async fn until_closed(&mut self) {
+        while self.next_frame().await.is_some() {}
+    }
+
+    /// The value that the gateway has announced for a setting.
+    pub(crate) fn setting(&self, identifier: u16) -> Option<u32> {
+        self.settings
+            .iter()
+            .rev()
+            .find(|(other, _)| *other == identifier)
+            .map(|(_, value)| *value)
+    }
+
+    /// The next frame, or nothing at the end of the connection.
+    pub(crate) async fn next_frame(&mut self) -> Option<Frame> {
+        let head = self.client.try_bytes(9).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
+        let payload = self.client.try_bytes(length).await?;
+        let frame = Frame {
+            kind: head[3],
+            flags: head[4],
+            stream,
+            payload,
+        };
+        if frame.kind == Self::SETTINGS && frame.flags & Self::ACK == 0 {
+            self.settings
+                .extend(frame.payload.chunks_exact(6).map(|six| {
+                    let value = u32::from_be_bytes([six[2], six[3], six[4], six[5]]);
+                    (u16::from_be_bytes([six[0], six[1]]), value)
+                }));
+            self.frame(Self::SETTINGS, Self::ACK, 0, &[]).await;
+        }
+        if frame.kind == Self::PING && frame.flags & Self::ACK == 0 {
+            let payload = frame.payload.clone();
+            self.frame(Self::PING, Self::ACK, 0, &payload).await;
+        }
+        Some(frame)
+    }
+}
+
+/// A string literal of HPACK without Huffman coding.
+fn literal(text: &[u8], block: &mut Vec<u8>) {
+    let mut rest = text.len();
+    if rest < 127 {
+        block.push(u8::try_from(rest).expect("a small length"));
+    } else {
+        block.push(127);
+        rest -= 127;
+        while rest >= 128 {
+            block.push(u8::try_from(rest % 128).expect("seven bits") | 128);
+            rest /= 128;
+        }
+        block.push(u8::try_from(rest).expect("seven bits"));
+    }
+    block.extend_from_slice(text);
+}
+
+/// The status of a response whose first field is an entry of the static table (RFC 7541 appendix A).
+fn static_status(block: &[u8]) -> u16 {
+    // A change of the table's size may stand before the first field.
+    let first = block.iter().find(|byte| **byte & 0xe0 != 0x20);
+    match first {
+        Some(0x88) => 200,
+        Some(0x89) => 204,
+        Some(0x8a) => 206,
+        Some(0x8b) => 304,
+        Some(0x8c) => 400,
+        Some(0x8d) => 404,
+        Some(0x8e) => 500,
+        _ => 0,
+    }
+}

@@ -1,62 +1,73 @@
 //! Weighted least connections: the endpoint with the fewest exchanges for its weight, counted over all workers.
 //!
-//! Walks the pool and reads one counter an endpoint: made for pools of tens, not of thousands. Among equals chance
-//! decides, or every gateway that starts would send its first requests to the same endpoint.
+//! Reads one counter an endpoint, so a large set is not walked but sampled: the best of some random ones is as good as
+//! never a busy one, and costs the same whatever the size. Among equals chance decides by weight, or every gateway that
+//! starts would send its first requests to the same endpoint.
 
 use std::cmp::Ordering;
 
-use super::eligible::Eligible;
+use super::eligible::{Eligible, Load};
+use super::p2c::Sample;
 use super::weights::{next_random, scale};
 
-/// The policy; it has nothing to freeze.
+/// The policy's frozen part.
 #[derive(Debug)]
-pub(super) struct LeastConnections;
+pub(super) enum LeastConnections {
+    /// All endpoints are looked at.
+    Walk,
+    /// Some of them are.
+    Sample(Sample),
+}
 
 impl LeastConnections {
-    /// Finds the least loaded one that is eligible, had it one exchange more.
-    pub(super) fn choose(&self, eligible: &Eligible<'_>, random: u64) -> Option<usize> {
-        let mut random = random;
-        let mut best: Option<Candidate> = None;
-        let mut equals = 1;
-        for (index, endpoint) in eligible.iter() {
-            let candidate = Candidate {
-                index,
-                exchanges: u64::from(endpoint.state.in_flight()) + 1,
-                weight: u64::from(endpoint.weight),
-            };
-            let order = best.map_or(Ordering::Less, |best| candidate.load_against(&best));
-            match order {
-                Ordering::Less => equals = 1,
-                // Each of n equals replaces the one before with a chance of 1/n: all end up equally likely.
-                Ordering::Equal => {
-                    equals += 1;
-                    random = next_random(random);
-                    if scale(random, equals) != 0 {
-                        continue;
-                    }
-                }
-                Ordering::Greater => continue,
-            }
-            best = Some(candidate);
+    pub(super) fn new(weights: &[u32]) -> Self {
+        if weights.len() <= WALKED {
+            Self::Walk
+        } else {
+            Self::Sample(Sample::new(weights, RIVALS))
         }
-        best.map(|best| best.index)
+    }
+
+    /// Finds one with few exchanges for its weight.
+    pub(super) fn choose(&self, eligible: &Eligible<'_>, random: u64) -> Option<usize> {
+        match self {
+            Self::Walk => walk(eligible, random),
+            Self::Sample(sample) => sample.choose(eligible, random),
+        }
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    index: usize,
-    exchanges: u64,
-    weight: u64,
+fn walk(eligible: &Eligible<'_>, random: u64) -> Option<usize> {
+    let mut random = random;
+    let mut best: Option<(usize, Load)> = None;
+    let mut equals = 0;
+    for (place, candidate, weight) in eligible.iter() {
+        let load = Load {
+            in_flight: candidate.state.in_flight(),
+            weight,
+        };
+        match best.map_or(Ordering::Less, |(_, best)| load.compare(best)) {
+            Ordering::Less => equals = weight,
+            // Each of those that are equal replaces the one before as likely as its part of their weight says: in the
+            // end each is as likely as its weight.
+            Ordering::Equal => {
+                equals += weight;
+                random = next_random(random);
+                if scale(random, equals) >= weight {
+                    continue;
+                }
+            }
+            Ordering::Greater => continue,
+        }
+        best = Some((place, load));
+    }
+    best.map(|(place, _)| place)
 }
 
-impl Candidate {
-    /// Compares exchanges per weight, without a division: both are below 2³³.
-    fn load_against(&self, other: &Self) -> Ordering {
-        let own = u128::from(self.exchanges) * u128::from(other.weight);
-        own.cmp(&(u128::from(other.exchanges) * u128::from(self.weight)))
-    }
-}
+/// Up to so many endpoints are all looked at.
+const WALKED: usize = 32;
+/// In a larger set one drawn by weight is compared with so many others.
+const RIVALS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -99,5 +110,22 @@ mod tests {
         for index in [0, 2, 3] {
             assert!(shares[index].abs_diff(10_000) < 450, "{shares:?}");
         }
+    }
+
+    #[test]
+    fn a_large_set_is_filled_evenly() {
+        let pool = pool(Policy::LeastConnections, &[1; 1_000]);
+        let mut random = fastrand::Rng::with_seed(7);
+        let leases: Vec<_> = (0..10_000)
+            .map(|_| pool.pick(0, random.u64(..), &[]).unwrap())
+            .collect();
+        let in_flight = pool
+            .endpoints()
+            .iter()
+            .map(|endpoint| endpoint.state.in_flight());
+        let (least, most) = (in_flight.clone().min().unwrap(), in_flight.max().unwrap());
+        // Pure chance would leave some at 1 and bring others to 22.
+        assert!(least >= 7 && most <= 12, "{least}..{most}");
+        drop(leases);
     }
 }

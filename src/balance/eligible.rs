@@ -70,13 +70,10 @@ impl<'a> Eligible<'a> {
             .is_some_and(|candidate| self.is_free(candidate) && self.is_warm(candidate))
     }
 
-    /// All that may be chosen, with their places and weights.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &'a Candidate, u64)> {
-        self.candidates
-            .iter()
-            .enumerate()
-            .filter(|(_, candidate)| self.is_free(candidate))
-            .map(|(place, candidate)| (place, candidate, self.weight(candidate)))
+    /// All that may be chosen, with their places and how busy they are.
+    pub(super) fn loads(&self) -> impl Iterator<Item = (usize, Load)> {
+        self.iter()
+            .map(|(place, candidate)| (place, self.load_of(candidate)))
     }
 
     /// Someone else, whatever the weights, if it is found soon.
@@ -97,22 +94,18 @@ impl<'a> Eligible<'a> {
     /// How busy the endpoint in this place is.
     pub(super) fn load(&self, place: usize) -> Option<(&'a Candidate, Load)> {
         let candidate = self.candidates.get(place)?;
-        let load = Load {
-            in_flight: candidate.state.in_flight(),
-            weight: self.weight(candidate),
-        };
-        Some((candidate, load))
+        Some((candidate, self.load_of(candidate)))
     }
 
     /// One of them by chance, as likely as its weight says. Walks the set twice: for when quicker ways have failed.
     pub(super) fn by_weight(&self, random: u64) -> Option<usize> {
-        let total = self.iter().map(|(_, _, weight)| weight);
+        let total = self.iter().map(|(_, candidate)| self.weight(candidate));
         let mut left = scale(random, total.sum());
         let mut last = None;
-        for (place, _, weight) in self.iter() {
+        for (place, candidate) in self.iter() {
             // Availability may change between the two walks; then the last one seen will do.
             last = Some(place);
-            match left.checked_sub(weight) {
+            match left.checked_sub(self.weight(candidate)) {
                 Some(rest) => left = rest,
                 None => break,
             }
@@ -128,6 +121,20 @@ impl<'a> Eligible<'a> {
             .filter(|(_, candidate)| self.is_possible(candidate))
             .min_by_key(|(_, candidate)| candidate.state.last_failure())
             .map(|(place, _)| place)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, &'a Candidate)> {
+        self.candidates
+            .iter()
+            .enumerate()
+            .filter(|(_, candidate)| self.is_free(candidate))
+    }
+
+    fn load_of(&self, candidate: &Candidate) -> Load {
+        Load {
+            in_flight: candidate.state.in_flight(),
+            weight: self.weight(candidate),
+        }
     }
 
     /// The weight as far as it has grown, in parts of [`FULL`].
@@ -176,6 +183,9 @@ impl Load {
     /// Two idle endpoints are equal, whatever their weights. Were it "had it one more", the lighter one would get nothing
     /// as long as there is little to do.
     pub(super) fn compare(self, other: Self) -> std::cmp::Ordering {
+        if self.weight == other.weight {
+            return self.in_flight.cmp(&other.in_flight);
+        }
         let own = u128::from(self.in_flight) * u128::from(other.weight);
         own.cmp(&(u128::from(other.in_flight) * u128::from(self.weight)))
     }

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use super::eligible::{Eligible, Load};
 use super::p2c::Sample;
-use super::weights::{next_random, scale};
+use super::weights::scale;
 
 /// The policy's frozen part.
 #[derive(Debug)]
@@ -37,31 +37,35 @@ impl LeastConnections {
     }
 }
 
+/// Walks the set twice: to find how busy the least busy are, and to choose one of those by weight.
 fn walk(eligible: &Eligible<'_>, random: u64) -> Option<usize> {
-    let mut random = random;
-    let mut best: Option<(usize, Load)> = None;
+    let mut best: Option<Load> = None;
     let mut equals = 0;
-    for (place, candidate, weight) in eligible.iter() {
-        let load = Load {
-            in_flight: candidate.state.in_flight(),
-            weight,
-        };
-        match best.map_or(Ordering::Less, |(_, best)| load.compare(best)) {
-            Ordering::Less => equals = weight,
-            // Each of those that are equal replaces the one before as likely as its part of their weight says: in the
-            // end each is as likely as its weight.
-            Ordering::Equal => {
-                equals += weight;
-                random = next_random(random);
-                if scale(random, equals) >= weight {
-                    continue;
-                }
+    for (_, load) in eligible.loads() {
+        match best.map_or(Ordering::Less, |best| load.compare(best)) {
+            Ordering::Less => {
+                best = Some(load);
+                equals = load.weight;
             }
-            Ordering::Greater => continue,
+            Ordering::Equal => equals += load.weight,
+            Ordering::Greater => {}
         }
-        best = Some((place, load));
     }
-    best.map(|(place, _)| place)
+    let best = best?;
+    let mut left = scale(random, equals);
+    let mut last = None;
+    for (place, load) in eligible.loads() {
+        if load.compare(best) == Ordering::Greater {
+            continue;
+        }
+        last = Some(place);
+        match left.checked_sub(load.weight) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+    }
+    // Other workers may have given something to all of them in the meantime.
+    last.or_else(|| eligible.by_weight(random))
 }
 
 /// Up to so many endpoints are all looked at.

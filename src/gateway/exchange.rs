@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry};
 use crate::{
-    balance::{Endpoint, Lease},
+    balance::{Endpoint, Lease, PickContext},
     filters::{CaptureView, Context, Original, TlsFacts},
     http::{BodyLength, Fields, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
@@ -89,11 +89,13 @@ impl Exchange {
     pub fn select(&mut self, now_ms: u64, random: u64) -> Result<Lease, Fault> {
         let upstream = self.upstream.as_ref().ok_or(Fault::Internal)?;
         let pool = upstream.pool.load();
+        let context = PickContext::new(now_ms, random, &self.tried);
         let lease = pool
-            .pick(now_ms, random, &self.tried)
+            .pick_for(&context)
             .or_else(|| {
                 // Every endpoint has had its try: only a kept connection that broke makes a second one worth while.
-                self.wants_fresh.then(|| pool.pick(now_ms, random, &[]))?
+                let anew = PickContext { tried: &[], ..context };
+                self.wants_fresh.then(|| pool.pick_for(&anew))?
             })
             .ok_or(Fault::NoEndpoint)?;
         self.outcome.attempts += 1;

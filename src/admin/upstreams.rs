@@ -32,7 +32,7 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
         .filter(|name| pool.endpoints().iter().all(|each| *each.name != **name))
         .collect();
     json!({
-        "balance": upstream.policy.as_str(),
+        "balance": upstream.balance.policy.as_str(),
         "protocol": match upstream.transport.protocol {
             Protocol::Http1 => "http/1.1",
             Protocol::Http2 => "h2",

@@ -9,8 +9,9 @@ use super::{
     address::HostPort,
     code::Code,
     decode::{Decoder, Node, Setting},
+    percent::LoadBound,
     place::Placed,
-    setting::FilePath,
+    setting::{FilePath, TemplateText},
     settings::{choices, settings},
     units::Timeout,
 };
@@ -20,6 +21,12 @@ settings! {
     pub struct Upstream = "[upstream.NAME]" {
         /// How an endpoint is chosen for a request.
         balance: Balance = default("round_robin");
+        /// What `balance = "hash"` goes by: a text with the variables of the filter `request_headers`, but no captures,
+        /// as it comes out after the route's filters. Requests for which it comes out empty go to any endpoint.
+        hash: TemplateText = optional, example "${client_ip}";
+        /// How many exchanges an endpoint may have with `balance = "hash"`, in relation to the mean by weight, before
+        /// requests of its keys go to others. Without this key: 125%.
+        hash_load_bound: LoadBound = optional, example "150%";
         /// The endpoints: IP addresses or host names, with a port. Names are resolved in the background.
         endpoints: Vec<Placed<Endpoint>> = required,
             example ["10.0.0.1:9001", { address = "users.internal:9002", weight = 3 }];
@@ -97,6 +104,12 @@ choices! {
         Random = "random",
         /// The one with the fewest exchanges in flight in relation to its weight, over all workers.
         LeastConnections = "least_connections",
+        /// The less busy of two random ones, by weight: nearly as even as `least_connections`, cheaper with many endpoints.
+        P2c = "p2c",
+        /// The one of two random ones that will probably answer first, by its latency lately and its exchanges in flight.
+        PeakEwma = "peak_ewma",
+        /// The same one for requests with the same `hash`, as long as it is there and not too busy.
+        Hash = "hash",
     }
 }
 

@@ -312,6 +312,11 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "balance",
                 "balance::least_connections_counts_across_workers_and_by_weight",
             ),
+            ("hash", "balance::a_hash_keeps_each_key_at_its_endpoint"),
+            (
+                "hash_load_bound",
+                "balance::a_hot_key_spills_over_unless_there_is_no_bound",
+            ),
             (
                 "endpoints",
                 "balance::an_endpoint_that_refuses_is_set_aside",

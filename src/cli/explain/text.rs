@@ -198,9 +198,14 @@ fn upstream(out: &mut String, name: &str, upstream: &Value) {
     } else {
         " over TLS"
     };
+    let key = match at(upstream, "hash") {
+        hash if holds_secret(hash) => format!(" of {HIDDEN}"),
+        Value::String(hash) => format!(" of {hash}"),
+        _ => String::new(),
+    };
     let _ = writeln!(
         out,
-        "{name} ({}{tls}, {})",
+        "{name} ({}{tls}, {}{key})",
         word("protocol"),
         word("balance")
     );

@@ -7,7 +7,7 @@ use std::{
 
 use super::source::Found;
 use crate::{
-    balance::{ConnectionId, Endpoint, EndpointStates, Pool},
+    balance::{ConnectionId, Endpoint, EndpointStates, Member, Pool},
     snapshot::{HostedEndpoint, Transport, Upstream},
 };
 
@@ -18,11 +18,11 @@ pub fn build<'f>(
     states: &EndpointStates,
     found: impl Fn(&HostedEndpoint) -> &'f [Found],
 ) -> Pool {
-    let mut endpoints = Vec::new();
+    let mut members = Vec::new();
     for configured in &upstream.configured {
         if let Ok(address) = configured.host.parse::<IpAddr>() {
             let address = SocketAddr::new(address, configured.port);
-            endpoints.push(endpoint(
+            members.push(member(
                 upstream,
                 states,
                 configured,
@@ -34,28 +34,28 @@ pub fn build<'f>(
         for found in found(configured) {
             let address = SocketAddr::new(found.address, found.port.unwrap_or(configured.port));
             let weight = found.weight.unwrap_or(configured.weight);
-            endpoints.push(endpoint(upstream, states, configured, address, weight));
+            members.push(member(upstream, states, configured, address, weight));
         }
     }
-    Pool::new(upstream.policy, endpoints, states.cursor(&upstream.name))
+    Pool::build(&upstream.balance, members, &states.cursor(&upstream.name))
 }
 
-fn endpoint(
+fn member(
     upstream: &Upstream,
     states: &EndpointStates,
     configured: &HostedEndpoint,
     address: SocketAddr,
     weight: u32,
-) -> Endpoint {
+) -> Member {
     let name = name(configured);
-    Endpoint {
+    Member::from(Endpoint {
         metrics: upstream.metrics.endpoint(&name),
         state: states.endpoint(&upstream.name, address),
         connection: connection(&upstream.transport, configured, address),
         name: name.into_boxed_str(),
         address,
         weight,
-    }
+    })
 }
 
 /// The endpoint as the configuration writes it.

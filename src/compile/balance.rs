@@ -2,7 +2,7 @@
 
 use super::{Compiler, help_with};
 use crate::{
-    balance::{LoadBound, Policy, Settings},
+    balance::{LoadBound, Metadata, Percent, Policy, Settings},
     config::{self, Code, percent, upstream::Balance},
     filters::{Phase, Template},
 };
@@ -24,7 +24,17 @@ pub(super) fn balance(upstream: &config::Upstream) -> Settings {
     };
     Settings {
         load_bound,
+        panic_threshold: Percent::new(upstream.panic_threshold.hundredths()).unwrap_or_default(),
+        slow_start: upstream.slow_start.value,
         ..policy.into()
+    }
+}
+
+/// Where an endpoint stands among the others.
+pub(super) fn metadata(endpoint: &config::upstream::Endpoint) -> Metadata {
+    Metadata {
+        tier: u8::from(endpoint.backup.value),
+        ..Metadata::default()
     }
 }
 

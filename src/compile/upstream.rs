@@ -9,7 +9,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{Compiler, Upstreams, balance::balance};
+use super::{
+    Compiler, Upstreams,
+    balance::{balance, metadata},
+};
 use crate::{
     balance::{ConnectionId, Endpoint, Member, Pool},
     config::{self, Code, Placed, upstream::Health},
@@ -46,6 +49,7 @@ impl Compiler<'_> {
                 host: endpoint.address.host.clone(),
                 port: endpoint.address.port,
                 weight: endpoint.weight.get(),
+                metadata: metadata(endpoint),
             })
             .collect();
         let balance = balance(upstream);
@@ -117,7 +121,10 @@ impl Compiler<'_> {
                 metrics: metrics.endpoint(&label),
                 name: label.into(),
             };
-            Some(Member::from(made))
+            Some(Member {
+                endpoint: made,
+                metadata: metadata(endpoint),
+            })
         });
         members.collect()
     }

@@ -16,6 +16,41 @@ pub enum LoadBound {
     At(u32),
 }
 
+/// A share of a whole, in hundredths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Percent(u8);
+
+impl Percent {
+    /// The hundredths, 0 to 100.
+    #[must_use]
+    pub fn hundredths(self) -> u8 {
+        self.0
+    }
+}
+
+impl Setting for Percent {
+    fn kind() -> String {
+        "percentage".to_owned()
+    }
+
+    fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
+        const EXPECTED: &str = "a percentage such as \"30%\"";
+        decoder.parse(
+            node,
+            EXPECTED,
+            Code::OutOfRange,
+            |text| match u8::try_from(hundredths(text)?) {
+                Ok(share @ 0..=100) => Ok(Self(share)),
+                Ok(_) | Err(_) => Err("it is more than 100%"),
+            },
+        )
+    }
+
+    fn show(&self) -> Json {
+        shown(u32::from(self.0))
+    }
+}
+
 impl Setting for LoadBound {
     fn kind() -> String {
         "percentage from 101% to 1000%, or \"off\"".to_owned()

@@ -1,6 +1,9 @@
 //! `[upstream.NAME]`: endpoints, how to choose between them, how to speak to them.
 
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::{
+    num::{NonZeroU16, NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
 use serde_json::Value as Json;
 use toml::de::DeValue;
@@ -9,7 +12,7 @@ use super::{
     address::HostPort,
     code::Code,
     decode::{Decoder, Node, Setting},
-    percent::LoadBound,
+    percent::{LoadBound, Percent},
     place::Placed,
     setting::{FilePath, TemplateText},
     settings::{choices, settings},
@@ -30,6 +33,12 @@ settings! {
         /// The endpoints: IP addresses or host names, with a port. Names are resolved in the background.
         endpoints: Vec<Placed<Endpoint>> = required,
             example ["10.0.0.1:9001", { address = "users.internal:9002", weight = 3 }];
+        /// When a smaller share of the endpoints passes its checks, all of them get requests: rather that than crush
+        /// the rest. It goes for the backups apart. `"0%"` means never.
+        panic_threshold: Percent = default("0%"), example "30%";
+        /// The time in which the share of an endpoint grows to its full size after it joined, recovered or was enabled
+        /// again. `"0s"`: at once.
+        slow_start: Duration = default("0s"), example "30s";
         /// What is spoken.
         protocol: Protocol = default("http/1.1");
         /// Speaks it over TLS. `{}` verifies the endpoints' certificates by the authorities of the system.
@@ -56,6 +65,8 @@ settings! {
         address: HostPort = required, example "10.0.0.1:9001";
         /// The share of the requests in relation to the other endpoints.
         weight: Weight = default(1), example 3;
+        /// Whether it gets requests only while none of the others is available.
+        backup: bool = default(false), example true;
     }
 }
 

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::ServerName;
 
 use crate::{
-    balance::{Pool, Settings},
+    balance::{Metadata, Pool, Settings},
     filters::Template,
     observe::UpstreamMetrics,
 };
@@ -46,6 +46,8 @@ pub struct HostedEndpoint {
     pub port: u16,
     /// The share in relation to the others, at least 1.
     pub weight: u32,
+    /// Where it stands among the others.
+    pub metadata: Metadata,
 }
 
 /// As the configuration writes it: the name of its endpoints in logs and metrics.

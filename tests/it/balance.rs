@@ -381,3 +381,78 @@ async fn a_name_that_cannot_be_resolved_does_not_block_the_start() {
     let records = gateway.records(2).await;
     assert_eq!(records[1].text("reason"), "no_endpoint");
 }
+
+#[tokio::test]
+async fn a_backup_serves_only_while_no_other_can() {
+    let (first, backup) = (
+        Origin::answering("first").await,
+        Origin::answering("backup").await,
+    );
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = [{ address = "<backup>", weight = 100, backup = true }, "<first>"]
+        "#,
+        &[("first", &first), ("backup", &backup)],
+    )
+    .await;
+    assert!(order(&gateway, 10).await.iter().all(|name| name == "first"));
+    let shown = gateway.ask_admin(Request::get("/upstreams")).await.json();
+    let endpoints = &shown["upstreams"]["app"]["endpoints"];
+    assert_eq!(
+        (&endpoints[0]["tier"], &endpoints[1]["tier"]),
+        (&1.into(), &0.into())
+    );
+    first.stop().await;
+    assert_eq!(gateway.get("/").await.text(), "backup");
+}
+
+#[tokio::test]
+async fn below_the_panic_threshold_the_sick_get_requests_too() {
+    let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
+    for (threshold, status) in [("0%", 503), ("50%", 200)] {
+        let gateway = Gateway::start(
+            &format!(
+                "[[route]]\nname = \"all\"\nupstream = \"app\"\n\
+                 [upstream.app]\nendpoints = [\"{a}\", \"{b}\"]\npanic_threshold = \"{threshold}\"\n\
+                 health = {{ path = \"/\", interval = \"20ms\", unhealthy_after = 1, expected_status = [204] }}\n"
+            ),
+            &[],
+        )
+        .await;
+        gateway
+            .until("nobody is healthy", || async {
+                let metrics = gateway.metrics().await;
+                metrics.sum("portcullis_endpoint_up", &[("upstream", "app")]) < 0.5
+            })
+            .await;
+        assert_eq!(gateway.get("/").await.status, status, "{threshold}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_joins_gets_its_share_slowly() {
+    let (old, new) = (
+        Origin::answering("old").await,
+        Origin::answering("new").await,
+    );
+    let text = r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        slow_start = "1h"
+        endpoints = [<endpoints>]
+        "#;
+    let one = format!("\"{old}\"");
+    let gateway = Gateway::start(text, &[("endpoints", &one)]).await;
+    order(&gateway, 10).await;
+    let both = format!("\"{old}\", \"{new}\"");
+    gateway.reload(text, &[("endpoints", &both)]).await;
+    let order = order(&gateway, 200).await;
+    let share = order.iter().filter(|name| *name == "new").count();
+    assert!(share < 50, "{share} of 200");
+}

@@ -321,6 +321,14 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "endpoints",
                 "balance::an_endpoint_that_refuses_is_set_aside",
             ),
+            (
+                "panic_threshold",
+                "balance::below_the_panic_threshold_the_sick_get_requests_too",
+            ),
+            (
+                "slow_start",
+                "balance::an_endpoint_that_joins_gets_its_share_slowly",
+            ),
             ("protocol", "http2::http2_upstreams_are_spoken_to_in_http2"),
             (
                 "tls",
@@ -360,6 +368,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "weight",
                 "balance::round_robin_is_smooth_and_keeps_the_weights",
             ),
+            ("backup", "balance::a_backup_serves_only_while_no_other_can"),
         ],
     ),
     (

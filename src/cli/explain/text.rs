@@ -211,9 +211,13 @@ fn upstream(out: &mut String, name: &str, upstream: &Value) {
     );
     for endpoint in at(upstream, "endpoints").as_array().into_iter().flatten() {
         let address = at(endpoint, "address").as_str().unwrap_or_default();
+        let backup = match at(endpoint, "backup") {
+            Value::Bool(true) => " backup",
+            _ => "",
+        };
         let _ = writeln!(
             out,
-            "  {:<11} {address} weight {}",
+            "  {:<11} {address} weight {}{backup}",
             "",
             at(endpoint, "weight")
         );

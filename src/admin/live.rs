@@ -1,11 +1,12 @@
 //! The running gateway as the admin address knows it.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use serde_json::Value;
 
 use super::{operations::Operations, upstreams::upstreams};
 use crate::{
+    balance::Administration,
     control::{Cause, ControlHandle, Ended, ReloadReport, Status},
     observe::{Metrics, log::LogHandle},
     snapshot::SnapshotCell,
@@ -38,6 +39,35 @@ impl Operations for Live {
     fn upstreams(&self) -> Value {
         let now_ms = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
         upstreams(&self.snapshots.load(), now_ms)
+    }
+
+    fn administer(
+        &self,
+        upstream: &str,
+        endpoint: &str,
+        state: Administration,
+    ) -> Result<Vec<SocketAddr>, String> {
+        let snapshot = self.snapshots.load();
+        let known = snapshot
+            .upstreams
+            .iter()
+            .find(|each| *each.name == *upstream)
+            .ok_or_else(|| format!("there is no upstream {upstream}"))?;
+        let address: Option<SocketAddr> = endpoint.parse().ok();
+        let mut addresses = Vec::new();
+        for each in known.pool.load().endpoints() {
+            if *each.name == *endpoint || Some(each.address) == address {
+                each.state.set_administration(state);
+                addresses.push(each.address);
+            }
+        }
+        if addresses.is_empty() {
+            return Err(format!(
+                "the upstream {upstream} has no endpoint {endpoint}"
+            ));
+        }
+        tracing::info!(%upstream, %endpoint, state = state.as_str(), "the state of an endpoint was set");
+        Ok(addresses)
     }
 
     async fn reload(&self) -> Result<Arc<ReloadReport>, Ended> {

@@ -1,10 +1,13 @@
 //! What an operator may see and do; the admin address turns it into HTTP.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use serde_json::Value;
 
-use crate::control::{Ended, ReloadReport, Status};
+use crate::{
+    balance::Administration,
+    control::{Ended, ReloadReport, Status},
+};
 
 /// The gateway as the admin address knows it.
 ///
@@ -18,6 +21,15 @@ pub trait Operations: Send + Sync + 'static {
 
     /// The upstreams with their endpoints, their state and their counts.
     fn upstreams(&self) -> Value;
+
+    /// Puts an endpoint into use or takes it out, and returns its addresses. It is named as the configuration does, or by
+    /// one address; the error says what there is no such thing of.
+    fn administer(
+        &self,
+        upstream: &str,
+        endpoint: &str,
+        state: Administration,
+    ) -> Result<Vec<SocketAddr>, String>;
 
     /// Loads the configuration again and answers when it serves or has been refused.
     fn reload(&self) -> impl Future<Output = Result<Arc<ReloadReport>, Ended>> + Send;
@@ -113,6 +125,18 @@ pub(super) mod fake {
 
         fn upstreams(&self) -> Value {
             json!({ "upstreams": 1 })
+        }
+
+        fn administer(
+            &self,
+            upstream: &str,
+            endpoint: &str,
+            _state: Administration,
+        ) -> Result<Vec<SocketAddr>, String> {
+            match (upstream, endpoint.parse()) {
+                ("users", Ok(address)) => Ok(vec![address]),
+                _ => Err("no such endpoint".to_owned()),
+            }
         }
 
         async fn reload(&self) -> Result<Arc<ReloadReport>, Ended> {

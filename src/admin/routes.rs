@@ -9,9 +9,12 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::{guard, operations::Operations, reply, status};
-use crate::control::{Ended, Outcome, Phase, ReloadReport};
+use crate::{
+    balance::Administration,
+    control::{Ended, Outcome, Phase, ReloadReport},
+};
 
-/// Bytes of the largest request body; the only one that means anything is a log level.
+/// Bytes of the largest request body; the ones that mean anything are a log level and the state of an endpoint.
 const MAX_BODY: usize = 4 << 10;
 
 /// One path: what it takes and what it is for.
@@ -30,6 +33,7 @@ enum Page {
     Metrics,
     Config,
     Upstreams,
+    Endpoints,
     Reload,
     Drain,
     LogLevel,
@@ -48,7 +52,7 @@ impl Page {
 const READ: &str = "GET, HEAD";
 const ACT: &str = "POST";
 
-const TABLE: [Entry; 9] = [
+const TABLE: [Entry; 10] = [
     entry("/", Page::Index, READ, "this list"),
     entry(
         "/healthz",
@@ -79,6 +83,12 @@ const TABLE: [Entry; 9] = [
         Page::Upstreams,
         READ,
         "the endpoints with their state and counts",
+    ),
+    entry(
+        "/endpoints",
+        Page::Endpoints,
+        "PUT, POST",
+        "drain, disable or enable an endpoint: upstream=users&endpoint=10.0.0.1:9001&state=draining",
     ),
     entry(
         "/reload",
@@ -135,6 +145,7 @@ where
         Page::Metrics => reply::metrics(operations.metrics()),
         Page::Config => reply::json(StatusCode::OK, &status::running(&operations.status())),
         Page::Upstreams => reply::json(StatusCode::OK, &operations.upstreams()),
+        Page::Endpoints => administer(operations, &body),
         Page::Reload => match operations.reload().await {
             Ok(report) => reloaded(&report),
             Err(ended) => stopping(ended),
@@ -196,6 +207,42 @@ fn change_level(operations: &impl Operations, body: &[u8]) -> Response<Full<Byte
         Ok(()) => level(operations),
         Err(reason) => reply::error(StatusCode::BAD_REQUEST, &reason),
     }
+}
+
+fn administer(operations: &impl Operations, body: &[u8]) -> Response<Full<Bytes>> {
+    let wanted = ["upstream", "endpoint", "state"].map(|name| field(body, name));
+    let [Some(upstream), Some(endpoint), Some(state)] = wanted else {
+        return reply::error(
+            StatusCode::BAD_REQUEST,
+            "the body must be like upstream=users&endpoint=10.0.0.1:9001&state=draining",
+        );
+    };
+    let Some(state) = Administration::of(&state) else {
+        return reply::error(
+            StatusCode::BAD_REQUEST,
+            "the state must be enabled, draining or disabled",
+        );
+    };
+    match operations.administer(&upstream, &endpoint, state) {
+        Ok(addresses) => reply::json(
+            StatusCode::OK,
+            &json!({ "upstream": upstream, "addresses": addresses, "state": state.as_str() }),
+        ),
+        Err(reason) => reply::error(StatusCode::NOT_FOUND, &reason),
+    }
+}
+
+/// The value of a field of a form.
+fn field(body: &[u8], name: &str) -> Option<String> {
+    let (_, value) = str::from_utf8(body)
+        .ok()?
+        .trim()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(known, _)| *known == name)?;
+    let value = value.replace('+', " ");
+    let value = percent_decode_str(&value).decode_utf8().ok()?;
+    Some(value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
 /// What a body asks for: the field `level` of a form, which is what `curl --data level=debug` sends, or the level alone.

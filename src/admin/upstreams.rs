@@ -23,7 +23,11 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
     let endpoints: Vec<Value> = pool
         .endpoints()
         .iter()
-        .map(|each| endpoint(each, now_ms))
+        .enumerate()
+        .map(|(index, each)| {
+            let tier = pool.metadata(index).map_or(0, |metadata| metadata.tier);
+            endpoint(each, tier, now_ms)
+        })
         .collect();
     let unresolved: Vec<String> = upstream
         .configured
@@ -32,7 +36,7 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
         .filter(|name| pool.endpoints().iter().all(|each| *each.name != **name))
         .collect();
     json!({
-        "balance": upstream.policy.as_str(),
+        "balance": upstream.balance.policy.as_str(),
         "protocol": match upstream.transport.protocol {
             Protocol::Http1 => "http/1.1",
             Protocol::Http2 => "h2",
@@ -44,7 +48,7 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
     })
 }
 
-fn endpoint(endpoint: &Endpoint, now_ms: u64) -> Value {
+fn endpoint(endpoint: &Endpoint, tier: u8, now_ms: u64) -> Value {
     let state = &endpoint.state;
     let health = state.health();
     let set_aside = state.set_aside_until(now_ms);
@@ -52,9 +56,11 @@ fn endpoint(endpoint: &Endpoint, now_ms: u64) -> Value {
         "name": endpoint.name,
         "address": endpoint.address,
         "weight": endpoint.weight,
+        "tier": tier,
         "state": word(state, set_aside),
         "in_flight": state.in_flight(),
         "requests": state.requests(),
+        "latency_ms": state.latency(now_ms).map(|latency| latency.as_secs_f64() * 1e3),
         "connect_failures": state.failures(),
         "connect_failures_in_a_row": state.failed_in_a_row(),
         "set_aside_for_ms": set_aside.map(|until| until.saturating_sub(now_ms)),
@@ -65,9 +71,11 @@ fn endpoint(endpoint: &Endpoint, now_ms: u64) -> Value {
     })
 }
 
-/// `up`: it gets requests. `unhealthy`: a check says no. `set_aside`: it took no connection and rests for a while.
+/// `draining` and `disabled`: an operator said so. `up`: it gets requests. `unhealthy`: a check says no. `set_aside`: it took no connection and rests for a while.
 fn word(state: &EndpointState, set_aside: Option<u64>) -> &'static str {
-    if !state.is_healthy() {
+    if !state.is_in_service() {
+        state.administration().as_str()
+    } else if !state.is_healthy() {
         "unhealthy"
     } else if set_aside.is_some() {
         "set_aside"

@@ -1,7 +1,9 @@
 //! The right to use an endpoint, counted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::cursor::Cursor;
 use super::endpoint::Endpoint;
 
 /// The right to use an endpoint for one attempt. The endpoint counts it as in flight until it is dropped.
@@ -9,14 +11,24 @@ use super::endpoint::Endpoint;
 pub struct Lease {
     endpoint: Arc<Endpoint>,
     index: usize,
+    /// Where the endpoint's set counts it too.
+    counter: Option<Arc<Cursor>>,
 }
 
 impl Lease {
-    pub(super) fn take(endpoint: &Arc<Endpoint>, index: usize) -> Self {
+    pub(super) fn take(
+        endpoint: &Arc<Endpoint>,
+        index: usize,
+        counter: Option<&Arc<Cursor>>,
+    ) -> Self {
         endpoint.state.taken();
+        if let Some(counter) = counter {
+            counter.taken();
+        }
         Self {
             endpoint: Arc::clone(endpoint),
             index,
+            counter: counter.map(Arc::clone),
         }
     }
 
@@ -41,10 +53,19 @@ impl Lease {
     pub fn succeeded(&self) {
         self.endpoint.state.succeeded();
     }
+
+    /// Notes how long the endpoint took from the request to the first byte of its answer. For an attempt that timed out
+    /// that is the time it was waited for: the endpoint is at least as slow.
+    pub fn answered(&self, first_byte: Duration, now_ms: u64) {
+        self.endpoint.state.answered(first_byte, now_ms);
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         self.endpoint.state.given_back();
+        if let Some(counter) = &self.counter {
+            counter.given_back();
+        }
     }
 }

@@ -1,62 +1,77 @@
 //! Weighted least connections: the endpoint with the fewest exchanges for its weight, counted over all workers.
 //!
-//! Walks the pool and reads one counter an endpoint: made for pools of tens, not of thousands. Among equals chance
-//! decides, or every gateway that starts would send its first requests to the same endpoint.
+//! Reads one counter an endpoint, so a large set is not walked but sampled: the best of some random ones is as good as
+//! never a busy one, and costs the same whatever the size. Among equals chance decides by weight, or every gateway that
+//! starts would send its first requests to the same endpoint.
 
 use std::cmp::Ordering;
 
-use super::eligible::Eligible;
-use super::weights::{next_random, scale};
+use super::eligible::{Eligible, Load};
+use super::p2c::Sample;
+use super::weights::scale;
 
-/// The policy; it has nothing to freeze.
+/// The policy's frozen part.
 #[derive(Debug)]
-pub(super) struct LeastConnections;
+pub(super) enum LeastConnections {
+    /// All endpoints are looked at.
+    Walk,
+    /// Some of them are.
+    Sample(Sample),
+}
 
 impl LeastConnections {
-    /// Finds the least loaded one that is eligible, had it one exchange more.
-    pub(super) fn choose(&self, eligible: &Eligible<'_>, random: u64) -> Option<usize> {
-        let mut random = random;
-        let mut best: Option<Candidate> = None;
-        let mut equals = 1;
-        for (index, endpoint) in eligible.iter() {
-            let candidate = Candidate {
-                index,
-                exchanges: u64::from(endpoint.state.in_flight()) + 1,
-                weight: u64::from(endpoint.weight),
-            };
-            let order = best.map_or(Ordering::Less, |best| candidate.load_against(&best));
-            match order {
-                Ordering::Less => equals = 1,
-                // Each of n equals replaces the one before with a chance of 1/n: all end up equally likely.
-                Ordering::Equal => {
-                    equals += 1;
-                    random = next_random(random);
-                    if scale(random, equals) != 0 {
-                        continue;
-                    }
-                }
-                Ordering::Greater => continue,
-            }
-            best = Some(candidate);
+    pub(super) fn new(weights: &[u32]) -> Self {
+        if weights.len() <= WALKED {
+            Self::Walk
+        } else {
+            Self::Sample(Sample::new(weights, RIVALS))
         }
-        best.map(|best| best.index)
+    }
+
+    /// Finds one with few exchanges for its weight.
+    pub(super) fn choose(&self, eligible: &Eligible<'_>, random: u64) -> Option<usize> {
+        match self {
+            Self::Walk => walk(eligible, random),
+            Self::Sample(sample) => sample.choose(eligible, random),
+        }
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    index: usize,
-    exchanges: u64,
-    weight: u64,
+/// Walks the set twice: to find how busy the least busy are, and to choose one of those by weight.
+fn walk(eligible: &Eligible<'_>, random: u64) -> Option<usize> {
+    let mut best: Option<Load> = None;
+    let mut equals = 0;
+    for (_, load) in eligible.loads() {
+        match best.map_or(Ordering::Less, |best| load.compare(best)) {
+            Ordering::Less => {
+                best = Some(load);
+                equals = load.weight;
+            }
+            Ordering::Equal => equals += load.weight,
+            Ordering::Greater => {}
+        }
+    }
+    let best = best?;
+    let mut left = scale(random, equals);
+    let mut last = None;
+    for (place, load) in eligible.loads() {
+        if load.compare(best) == Ordering::Greater {
+            continue;
+        }
+        last = Some(place);
+        match left.checked_sub(load.weight) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+    }
+    // Other workers may have given something to all of them in the meantime.
+    last.or_else(|| eligible.by_weight(random))
 }
 
-impl Candidate {
-    /// Compares exchanges per weight, without a division: both are below 2³³.
-    fn load_against(&self, other: &Self) -> Ordering {
-        let own = u128::from(self.exchanges) * u128::from(other.weight);
-        own.cmp(&(u128::from(other.exchanges) * u128::from(self.weight)))
-    }
-}
+/// Up to so many endpoints are all looked at.
+const WALKED: usize = 32;
+/// In a larger set one drawn by weight is compared with so many others.
+const RIVALS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -99,5 +114,22 @@ mod tests {
         for index in [0, 2, 3] {
             assert!(shares[index].abs_diff(10_000) < 450, "{shares:?}");
         }
+    }
+
+    #[test]
+    fn a_large_set_is_filled_evenly() {
+        let pool = pool(Policy::LeastConnections, &[1; 1_000]);
+        let mut random = fastrand::Rng::with_seed(7);
+        let leases: Vec<_> = (0..10_000)
+            .map(|_| pool.pick(0, random.u64(..), &[]).unwrap())
+            .collect();
+        let in_flight = pool
+            .endpoints()
+            .iter()
+            .map(|endpoint| endpoint.state.in_flight());
+        let (least, most) = (in_flight.clone().min().unwrap(), in_flight.max().unwrap());
+        // Pure chance would leave some at 1 and bring others to 22.
+        assert!(least >= 7 && most <= 12, "{least}..{most}");
+        drop(leases);
     }
 }

@@ -2,23 +2,52 @@
 //!
 //! A [`Pool`] is frozen with its snapshot; what changes at run time is in [`EndpointState`], which survives reloads. Time
 //! and randomness are arguments, so every choice can be tested.
+//!
+//! A pick goes down four steps: a sticky session's own endpoint; else the subset that the request wants; within it the
+//! first tier that has someone available, and a zone of it; within that one of the policies, among those that are eligible.
 
+mod context;
 mod endpoint;
 mod lease;
+mod metadata;
 mod pool;
-mod state;
+mod settings;
+mod sticky;
 
+mod census;
 mod eligible;
+mod set;
+mod tiers;
+
+mod hash;
 mod least_connections;
+mod p2c;
+mod peak_ewma;
 mod random;
 mod round_robin;
+
+mod administration;
+mod changes;
+mod cursor;
+mod latency;
+mod maglev;
+mod ramp;
+mod state;
 mod weights;
 
+pub use administration::Administration;
+pub use context::PickContext;
+pub use cursor::Cursor;
 pub use endpoint::{ConnectionId, Endpoint};
+pub use hash::key_hash;
 pub use lease::Lease;
-pub use pool::{Policy, Pool};
-pub use round_robin::Cursor;
+pub use metadata::{Member, Metadata};
+pub use pool::Pool;
+pub use settings::{
+    LoadBound, Percent, Policy, Settings, SubsetFallback, SubsetSettings, ZoneSettings,
+};
 pub use state::{EndpointState, EndpointStates, Health};
+pub use sticky::{StickyId, StickyKey};
 
 #[cfg(test)]
 mod testing;

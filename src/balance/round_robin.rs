@@ -9,15 +9,10 @@
 //! worker moves the same cursor: the order holds for the whole gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::cursor::Cursor;
 use super::eligible::Eligible;
 use super::weights::{GOLDEN, Ranges};
-
-/// How many turns an upstream has given so far; kept across reloads.
-#[derive(Debug, Default)]
-#[repr(align(128))] // Written with every pick: nothing else shall share its cache line.
-pub struct Cursor(AtomicU64);
 
 /// The policy's frozen part.
 #[derive(Debug)]
@@ -56,12 +51,6 @@ impl RoundRobin {
         }
         // Most of the pool is down. Chance keeps the shares right, only the spacing is lost.
         eligible.by_weight(random)
-    }
-}
-
-impl Cursor {
-    fn advance(&self, turns: u64) -> u64 {
-        self.0.fetch_add(turns, Ordering::Relaxed)
     }
 }
 
@@ -142,7 +131,7 @@ const PATIENCE: u64 = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::testing::{pick_index, pool, shares};
+    use crate::balance::testing::{Upstream, pick_index, pool, shares};
     use crate::balance::{Policy, Pool};
     use std::time::UNIX_EPOCH;
 
@@ -214,12 +203,9 @@ mod tests {
 
     #[test]
     fn a_new_pool_goes_on_where_the_old_one_was() {
-        let cursor = Arc::new(Cursor::default());
-        let order = |cursor| RoundRobin::new(&[1, 1, 1], cursor);
-        let (old, new) = (order(Arc::clone(&cursor)), order(cursor));
-        let pool = pool(Policy::RoundRobin, &[1, 1, 1]);
-        let eligible = Eligible::new(pool.endpoints(), 0, &[]);
-        let chosen = [&old, &new, &old, &new].map(|one| one.choose(&eligible, 0).unwrap());
+        let upstream = Upstream::default();
+        let [old, new] = [(); 2].map(|()| upstream.pool(Policy::RoundRobin, &[1, 1, 1]));
+        let chosen = [&old, &new, &old, &new].map(|pool| pick_index(pool, 0));
         assert_eq!(chosen, [0, 1, 2, 0]);
     }
 

@@ -4,15 +4,20 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::round_robin::Cursor;
+use super::administration::{Administration, AdministrationCell};
+use super::changes::{Changes, Watchers};
+use super::cursor::Cursor;
+use super::latency::Latency;
+use super::ramp::Ramp;
 use crate::observe::metrics::EndpointFigures;
 
 /// What is remembered of one address of one upstream.
 ///
-/// Workers change the counts with every lease and set the endpoint aside when it takes no connection. Health probes write
-/// `health`. Both read by whoever picks and by the admin address. It is dropped when no snapshot has the endpoint any more.
+/// Workers change the counts with every lease, the latency with every answer, and set the endpoint aside when it takes no
+/// connection. Health probes write `health`, operators `administration`; both tell the pools that the endpoint is in. All is
+/// read by whoever picks and by the admin address. It is dropped when no snapshot has the endpoint any more.
 ///
 /// Setting aside is a hint and expires by itself; a failed health check is a fact and stays until a check succeeds.
 #[derive(Debug)]
@@ -24,9 +29,13 @@ pub struct EndpointState {
     set_aside_until: AtomicU64,
     last_failure: AtomicU64,
     unhealthy: AtomicBool,
+    administration: AdministrationCell,
+    ramp: Ramp,
+    latency: Latency,
     requests: AtomicU64,
     failures: AtomicU64,
     health: Mutex<Health>,
+    watchers: Box<Watchers>,
 }
 
 /// What the active health checks found.
@@ -83,17 +92,26 @@ impl EndpointState {
         self.lock_health().clone()
     }
 
-    /// Notes what a health check found. `since` moves only when the verdict changes.
+    /// Notes what a health check found. `since` moves only when the verdict changes. An endpoint that recovers starts
+    /// slowly, in pools that have that.
     pub fn set_health(&self, healthy: bool, reason: &str, now: SystemTime) {
         let mut health = self.lock_health();
-        if health.since.is_none() || health.healthy != healthy {
+        let is_first = health.since.is_none();
+        let has_changed = health.healthy != healthy;
+        if is_first || has_changed {
             health.since = Some(now);
         }
         if *health.reason != *reason {
             health.reason = reason.into();
         }
         health.healthy = healthy;
-        self.unhealthy.store(!healthy, Ordering::Relaxed);
+        if has_changed {
+            if healthy && !is_first {
+                self.ramp.cool();
+            }
+            self.unhealthy.store(!healthy, Ordering::Relaxed);
+            self.watchers.tell();
+        }
     }
 
     /// Forgets what health checks found, for an upstream that is no longer checked.
@@ -101,11 +119,68 @@ impl EndpointState {
         let mut health = self.lock_health();
         *health = Health::unchecked();
         self.unhealthy.store(false, Ordering::Relaxed);
+        self.watchers.tell();
     }
 
-    /// Whether the endpoint is healthy and not set aside.
+    /// What an operator has said of the endpoint.
+    #[must_use]
+    pub fn administration(&self) -> Administration {
+        self.administration.read()
+    }
+
+    /// Puts the endpoint into use or takes it out. One that is put into use again starts slowly, in pools that have that.
+    pub fn set_administration(&self, state: Administration) {
+        let before = self.administration.replace(state);
+        if before == state {
+            return;
+        }
+        if state == Administration::Enabled {
+            self.ramp.cool();
+        }
+        self.watchers.tell();
+    }
+
+    /// Whether no operator has taken the endpoint out of use.
+    #[must_use]
+    pub fn is_in_service(&self) -> bool {
+        self.administration.read() == Administration::Enabled
+    }
+
+    /// The time to the first byte as [`super::Policy::PeakEwma`] sees it; `None` if the endpoint has not answered lately.
+    #[must_use]
+    pub fn latency(&self, now_ms: u64) -> Option<Duration> {
+        let microseconds = self.latency.at(now_ms)?;
+        Some(Duration::from_micros(microseconds as u64))
+    }
+
+    /// The same in microseconds.
+    pub(super) fn latency_us(&self, now_ms: u64) -> Option<f32> {
+        self.latency.at(now_ms)
+    }
+
+    /// Whether the endpoint is in service, healthy and not set aside.
     pub(super) fn is_available(&self, now_ms: u64) -> bool {
-        self.is_healthy() && self.set_aside_until.load(Ordering::Relaxed) <= now_ms
+        self.is_in_service() && self.is_healthy() && self.set_aside_until(now_ms).is_none()
+    }
+
+    /// The share of its weight that the endpoint has by now, of [`super::ramp::FULL`].
+    pub(super) fn warmth(&self, now_ms: u64, window_ms: u64) -> u64 {
+        self.ramp.share(now_ms, window_ms)
+    }
+
+    /// Whether no pick has considered the endpoint since it joined or came back.
+    pub(super) fn is_cold(&self) -> bool {
+        self.ramp.is_cold()
+    }
+
+    /// Gives the endpoint its whole weight at once.
+    pub(super) fn warm(&self) {
+        self.ramp.warm();
+    }
+
+    /// Has the pool told of every change of health or administration.
+    pub(super) fn watch(&self, changes: &Arc<Changes>) {
+        self.watchers.add(changes);
     }
 
     /// When the endpoint last took no connection.
@@ -145,13 +220,18 @@ impl EndpointState {
         }
     }
 
-    /// Ends the setting aside: the endpoint took a connection.
+    /// Ends the setting aside: the endpoint took a connection. It starts slowly, in pools that have that.
     pub(super) fn succeeded(&self) {
         // Read first: the usual case must not write to a line that all workers read.
         if self.set_aside_until.load(Ordering::Relaxed) != 0 {
+            self.ramp.cool();
             self.failed_in_a_row.store(0, Ordering::Relaxed);
             self.set_aside_until.store(0, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn answered(&self, first_byte: Duration, now_ms: u64) {
+        self.latency.note(first_byte, now_ms);
     }
 
     fn lock_health(&self) -> std::sync::MutexGuard<'_, Health> {
@@ -168,9 +248,13 @@ impl Default for EndpointState {
             set_aside_until: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
             unhealthy: AtomicBool::new(false),
+            administration: AdministrationCell::default(),
+            ramp: Ramp::default(),
+            latency: Latency::default(),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             health: Mutex::new(Health::unchecked()),
+            watchers: Box::default(),
         }
     }
 }
@@ -217,7 +301,7 @@ impl EndpointStates {
         })
     }
 
-    /// The round-robin position of the upstream of that name; the same one for the same name.
+    /// Where the picks of the upstream of that name have got to; the same one for the same name.
     #[must_use]
     pub fn cursor(&self, upstream: &str) -> Arc<Cursor> {
         self.with(upstream, |state| Arc::clone(&state.cursor))
@@ -331,6 +415,56 @@ mod tests {
         assert_eq!(state.health(), expected);
         state.forget_health();
         assert!(state.is_available(0));
+    }
+
+    #[test]
+    fn who_is_taken_out_of_service_is_not_available() {
+        let state = EndpointState::default();
+        for administration in [Administration::Draining, Administration::Disabled] {
+            state.set_administration(administration);
+            assert_eq!(state.administration(), administration);
+            assert!(!state.is_available(0));
+        }
+        state.set_administration(Administration::Enabled);
+        assert!(state.is_available(0));
+    }
+
+    #[test]
+    fn who_comes_back_starts_slowly_and_who_only_stays_does_not() {
+        type Change = fn(&EndpointState);
+        let cases: [(&str, bool, Change); 7] = [
+            ("first check", false, |state| {
+                state.set_health(true, "", UNIX_EPOCH);
+            }),
+            ("down", false, |state| {
+                state.set_health(false, "", UNIX_EPOCH)
+            }),
+            ("up", true, |state| state.set_health(true, "", UNIX_EPOCH)),
+            ("drained", false, |state| {
+                state.set_administration(Administration::Draining);
+            }),
+            ("enabled", true, |state| {
+                state.set_administration(Administration::Enabled);
+            }),
+            ("enabled again", false, |state| {
+                state.set_administration(Administration::Enabled);
+            }),
+            ("reachable", true, |state| {
+                state.connect_failed(0);
+                state.succeeded();
+            }),
+        ];
+        let state = EndpointState::default();
+        for (change, starts_slowly, make) in cases {
+            state.warm();
+            make(&state);
+            assert_eq!(state.is_cold(), starts_slowly, "{change}");
+        }
+    }
+
+    #[test]
+    fn two_cache_lines_hold_what_is_remembered() {
+        assert!(size_of::<EndpointState>() <= 128);
     }
 
     #[test]

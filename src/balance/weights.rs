@@ -1,27 +1,37 @@
 //! Weights as ranges of one line, to throw a number at.
 
-/// For each endpoint, where its part of the line ends.
+/// For each endpoint, its part of the line.
 #[derive(Debug)]
-pub(super) struct Ranges {
-    ends: Box<[u64]>,
+pub(super) enum Ranges {
+    /// So many parts of the same length.
+    Even(u64),
+    /// Where each part ends.
+    Uneven(Box<[u64]>),
 }
 
 impl Ranges {
     pub(super) fn new(weights: &[u32]) -> Self {
+        let first = weights.first().copied().unwrap_or_default();
+        if first > 0 && weights.iter().all(|weight| *weight == first) {
+            return Self::Even(u64::try_from(weights.len()).unwrap_or(u64::MAX));
+        }
         let ends = weights.iter().scan(0_u64, |end, weight| {
             *end += u64::from(*weight);
             Some(*end)
         });
-        Self {
-            ends: ends.collect(),
-        }
+        Self::Uneven(ends.collect())
     }
 
     /// The endpoint that a point hits; the whole range of `u64` is the line. Some place outside if there is no weight.
     pub(super) fn hit(&self, point: u64) -> usize {
-        let total = self.ends.last().copied().unwrap_or_default();
-        let place = scale(point, total);
-        self.ends.partition_point(|end| *end <= place)
+        match self {
+            Self::Even(parts) => place(point, *parts),
+            Self::Uneven(ends) => {
+                let total = ends.last().copied().unwrap_or_default();
+                let hit = scale(point, total);
+                ends.partition_point(|end| *end <= hit)
+            }
+        }
     }
 }
 
@@ -29,6 +39,11 @@ impl Ranges {
 pub(super) fn scale(number: u64, total: u64) -> u64 {
     let wide = u128::from(number) * u128::from(total);
     u64::try_from(wide >> u64::BITS).unwrap_or_default()
+}
+
+/// The same, for places in a list.
+pub(super) fn place(number: u64, count: u64) -> usize {
+    usize::try_from(scale(number, count)).unwrap_or_default()
 }
 
 /// The next number of a sequence that has no pattern, for a choice that needs more than one random number (SplitMix64).
@@ -55,6 +70,16 @@ mod tests {
         assert_eq!(ranges.hit(quarter), 2);
         assert_eq!(ranges.hit(3 * quarter - 1), 2);
         assert_eq!(ranges.hit(3 * quarter), 3);
+        assert_eq!(ranges.hit(u64::MAX), 3);
+    }
+
+    #[test]
+    fn equal_weights_need_no_search() {
+        let ranges = Ranges::new(&[7, 7, 7, 7]);
+        assert!(matches!(ranges, Ranges::Even(4)));
+        let quarter = 1 << 62;
+        assert_eq!(ranges.hit(quarter - 1), 0);
+        assert_eq!(ranges.hit(quarter), 1);
         assert_eq!(ranges.hit(u64::MAX), 3);
     }
 

@@ -4,6 +4,7 @@
 //! no error; after that there is nothing left to check.
 
 mod access_log;
+mod balance;
 mod filters;
 mod listener;
 mod process;

@@ -128,7 +128,7 @@ fn the_example_of_the_design_compiles_to_what_it_says() {
     let upstreams: Vec<_> = snapshot
         .upstreams
         .iter()
-        .map(|u| (&*u.name, u.policy.as_str(), u.transport.protocol))
+        .map(|u| (&*u.name, u.balance.policy.as_str(), u.transport.protocol))
         .collect();
     assert_eq!(
         upstreams,

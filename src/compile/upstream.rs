@@ -9,13 +9,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{Compiler, Upstreams};
+use super::{
+    Compiler, Upstreams,
+    balance::{balance, metadata},
+};
 use crate::{
-    balance::{ConnectionId, Endpoint, Policy, Pool},
-    config::{
-        self, Code, Placed,
-        upstream::{Balance, Health},
-    },
+    balance::{ConnectionId, Endpoint, Member, Pool},
+    config::{self, Code, Placed, upstream::Health},
     http::parse_authority,
     observe::UpstreamMetrics,
     snapshot::{HealthPlan, HostedEndpoint, Transport, Upstream, UpstreamTimeouts},
@@ -49,19 +49,18 @@ impl Compiler<'_> {
                 host: endpoint.address.host.clone(),
                 port: endpoint.address.port,
                 weight: endpoint.weight.get(),
+                metadata: metadata(endpoint),
             })
             .collect();
-        let policy = match upstream.balance.value {
-            Balance::RoundRobin => Policy::RoundRobin,
-            Balance::Random => Policy::Random,
-            Balance::LeastConnections => Policy::LeastConnections,
-        };
-        let endpoints = self.endpoints(name, upstream, &transport, &metrics);
-        let pool = Pool::new(policy, endpoints, self.stores.endpoints.cursor(name));
+        let balance = balance(upstream);
+        let hash = self.hash(upstream);
+        let members = self.members(name, upstream, &transport, &metrics);
+        let pool = Pool::build(&balance, members, &self.stores.endpoints.cursor(name));
         Some(Upstream {
             name: name.as_str().into(),
             pool: ArcSwap::from_pointee(pool),
-            policy,
+            balance,
+            hash,
             configured,
             transport,
             timeouts: UpstreamTimeouts {
@@ -104,26 +103,30 @@ impl Compiler<'_> {
     }
 
     /// The endpoints that need no name to be resolved. The others join when their names are.
-    fn endpoints(
+    fn members(
         &self,
         name: &str,
         upstream: &config::Upstream,
         transport: &Transport,
         metrics: &UpstreamMetrics,
-    ) -> Vec<Endpoint> {
-        let endpoints = upstream.endpoints.iter().filter_map(|endpoint| {
+    ) -> Vec<Member> {
+        let members = upstream.endpoints.iter().filter_map(|endpoint| {
             let address = SocketAddr::new(endpoint.address.ip()?, endpoint.address.port);
             let label = address.to_string();
-            Some(Endpoint {
+            let made = Endpoint {
                 address,
                 weight: endpoint.weight.get(),
                 connection: connection(transport, &endpoint.address.host, address),
                 state: self.stores.endpoints.endpoint(name, address),
                 metrics: metrics.endpoint(&label),
                 name: label.into(),
+            };
+            Some(Member {
+                endpoint: made,
+                metadata: metadata(endpoint),
             })
         });
-        endpoints.collect()
+        members.collect()
     }
 
     fn health(&mut self, health: &Placed<Health>) -> HealthPlan {

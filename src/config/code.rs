@@ -48,6 +48,8 @@ codes! {
     OutOfRange = "out_of_range",
     /// A text that is not a duration.
     BadDuration = "bad_duration",
+    /// A text that `hash` cannot go by.
+    BadHash = "bad_hash",
     /// A text that is not a size.
     BadSize = "bad_size",
     /// A text that is not an address.

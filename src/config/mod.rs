@@ -16,6 +16,7 @@ pub mod upstream;
 // The types that values have.
 pub mod address;
 pub mod number;
+pub mod percent;
 pub mod setting;
 pub mod units;
 

@@ -1,6 +1,9 @@
 //! `[upstream.NAME]`: endpoints, how to choose between them, how to speak to them.
 
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::{
+    num::{NonZeroU16, NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
 use serde_json::Value as Json;
 use toml::de::DeValue;
@@ -9,8 +12,9 @@ use super::{
     address::HostPort,
     code::Code,
     decode::{Decoder, Node, Setting},
+    percent::{LoadBound, Percent},
     place::Placed,
-    setting::FilePath,
+    setting::{FilePath, TemplateText},
     settings::{choices, settings},
     units::Timeout,
 };
@@ -20,9 +24,21 @@ settings! {
     pub struct Upstream = "[upstream.NAME]" {
         /// How an endpoint is chosen for a request.
         balance: Balance = default("round_robin");
+        /// What `balance = "hash"` goes by: a text with the variables of the filter `request_headers`, but no captures,
+        /// as it comes out after the route's filters. Requests for which it comes out empty go to any endpoint.
+        hash: TemplateText = optional, example "${client_ip}";
+        /// How many exchanges an endpoint may have with `balance = "hash"`, in relation to the mean by weight, before
+        /// requests of its keys go to others. Without this key: 125%.
+        hash_load_bound: LoadBound = optional, example "150%";
         /// The endpoints: IP addresses or host names, with a port. Names are resolved in the background.
         endpoints: Vec<Placed<Endpoint>> = required,
             example ["10.0.0.1:9001", { address = "users.internal:9002", weight = 3 }];
+        /// When a smaller share of the endpoints passes its checks, all of them get requests: rather that than crush
+        /// the rest. It goes for the backups apart. `"0%"` means never.
+        panic_threshold: Percent = default("0%"), example "30%";
+        /// The time in which the share of an endpoint grows to its full size after it joined, recovered or was enabled
+        /// again. `"0s"`: at once.
+        slow_start: Duration = default("0s"), example "30s";
         /// What is spoken.
         protocol: Protocol = default("http/1.1");
         /// Speaks it over TLS. `{}` verifies the endpoints' certificates by the authorities of the system.
@@ -49,6 +65,8 @@ settings! {
         address: HostPort = required, example "10.0.0.1:9001";
         /// The share of the requests in relation to the other endpoints.
         weight: Weight = default(1), example 3;
+        /// Whether it gets requests only while none of the others is available.
+        backup: bool = default(false), example true;
     }
 }
 
@@ -97,6 +115,12 @@ choices! {
         Random = "random",
         /// The one with the fewest exchanges in flight in relation to its weight, over all workers.
         LeastConnections = "least_connections",
+        /// The less busy of two random ones, by weight: nearly as even as `least_connections`, cheaper with many endpoints.
+        P2c = "p2c",
+        /// The one of two random ones that will probably answer first, by its latency lately and its exchanges in flight.
+        PeakEwma = "peak_ewma",
+        /// The same one for requests with the same `hash`, as long as it is there and not too busy.
+        Hash = "hash",
     }
 }
 

@@ -198,27 +198,31 @@ impl<'a, C: Client> Carrier<'a, C> {
             let mut remote = unless_gone(self.client, pin!(side.open_h2(patience)))
                 .await
                 .map_err(|fault| (fault, untouched))?;
-            self.exchange_with(&mut remote).await
+            self.exchange_with(&mut remote, lease).await
         } else {
             let fresh = self.exchange.wants_fresh();
             let mut remote = unless_gone(self.client, pin!(side.open_h1(fresh, patience)))
                 .await
                 .map_err(|fault| (fault, untouched))?;
-            self.exchange_with(&mut remote).await?;
+            self.exchange_with(&mut remote, lease).await?;
             remote.recycle();
             Ok(())
         }
     }
 
     /// The exchange itself, once there is somebody to have it with.
-    async fn exchange_with<R: Remote>(&mut self, remote: &mut R) -> Result<(), (Fault, Progress)> {
+    async fn exchange_with<R: Remote>(
+        &mut self,
+        remote: &mut R,
+        lease: &Lease,
+    ) -> Result<(), (Fault, Progress)> {
         let worker = self.worker.id;
         self.exchange.connected(remote.connect_time());
         let mut transfer = Transfer::new(self.exchange);
         let length = self.exchange.request_length();
         let sent = remote.request(&self.scratch.request, length, self.exchange);
         let head = match sent {
-            Ok(()) => self.response_head(remote, &mut transfer).await,
+            Ok(()) => self.response_head(remote, &mut transfer, lease).await,
             Err(fault) => Err(fault),
         };
         let outcome = match head {
@@ -252,6 +256,7 @@ impl<'a, C: Client> Carrier<'a, C> {
         &mut self,
         remote: &mut R,
         transfer: &mut Transfer,
+        lease: &Lease,
     ) -> Result<BodyLength, Fault> {
         let mut interim = 0;
         loop {
@@ -264,7 +269,7 @@ impl<'a, C: Client> Carrier<'a, C> {
             match response.status {
                 101 if self.exchange.upgrade().is_none() => return Err(Fault::UpstreamProtocol),
                 101 => {
-                    self.exchange.first_byte();
+                    self.exchange.first_byte(lease, self.worker.now_ms());
                     return Ok(BodyLength::UntilClose);
                 }
                 100..=199 => {
@@ -277,7 +282,7 @@ impl<'a, C: Client> Carrier<'a, C> {
                     transfer.flush_client();
                 }
                 _ => {
-                    self.exchange.first_byte();
+                    self.exchange.first_byte(lease, self.worker.now_ms());
                     return Ok(length);
                 }
             }

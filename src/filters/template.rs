@@ -100,6 +100,15 @@ impl Template {
         }
     }
 
+    /// The first capture that the text names: without a route there is nothing that it could stand for.
+    #[must_use]
+    pub fn capture(&self) -> Option<&str> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Variable(Variable::Capture(name)) => Some(&**name),
+            Part::Variable(_) | Part::Literal(_) => None,
+        })
+    }
+
     /// Checks that the route has every capture that is named.
     pub(super) fn check(
         &self,
@@ -197,6 +206,16 @@ mod tests {
         assert_eq!(literal.as_literal(), Some("plain"));
         let escaped = Template::parse("$${a}", Phase::Request).unwrap();
         assert_eq!(escaped.as_literal(), Some("${a}"));
+    }
+
+    #[test]
+    fn captures_are_found() {
+        let capture = |text| {
+            let template = Template::parse(text, Phase::Request).unwrap();
+            template.capture().map(str::to_owned)
+        };
+        assert_eq!(capture("a${host}${capture.id}").as_deref(), Some("id"));
+        assert_eq!(capture("${host}"), None);
     }
 
     #[test]

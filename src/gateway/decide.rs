@@ -4,13 +4,14 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{Exchange, Fault, forwarded, reply_of};
 use crate::{
+    balance::key_hash,
     filters::{Flow, Reply},
     http::{
         BodyLength, Known, Method, RequestHead, accepts_trailers, expects_continue,
         strip_hop_by_hop, upgrade_token,
     },
     routing::{self, Candidate},
-    snapshot::{Action, SplitTarget, Upstream},
+    snapshot::{Action, Route, SplitTarget, Upstream},
 };
 
 /// What happens to a request.
@@ -138,12 +139,35 @@ impl Exchange {
         let Some(route) = self.route.as_ref().map(Arc::clone) else {
             return self.refuse(Fault::NoRoute);
         };
-        let cx = self.context(&route, random);
         match &route.action {
-            Action::Redirect(redirect) => Verdict::Answer(redirect.answer(head, &cx)),
-            Action::Respond(respond) => Verdict::Answer(respond.answer(head, &cx)),
-            Action::Forward(_) | Action::Split(_) => Verdict::Forward,
+            Action::Redirect(redirect) => {
+                Verdict::Answer(redirect.answer(head, &self.context(&route, random)))
+            }
+            Action::Respond(respond) => {
+                Verdict::Answer(respond.answer(head, &self.context(&route, random)))
+            }
+            Action::Forward(_) | Action::Split(_) => {
+                self.key = self.hash(head, &route, random);
+                Verdict::Forward
+            }
         }
+    }
+
+    /// What the upstream's hash goes by, once for all attempts; `None` without a hash, or if it comes out empty.
+    fn hash(
+        &mut self,
+        head: &RequestHead,
+        route: &Route,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Option<u64> {
+        let upstream = self.upstream.as_ref().map(Arc::clone)?;
+        let template = upstream.hash.as_ref()?;
+        let mut text = std::mem::take(&mut self.workspace);
+        text.clear();
+        template.render(head, None, &self.context(route, random), &mut text);
+        let key = (!text.is_empty()).then(|| key_hash(&text));
+        self.workspace = text;
+        key
     }
 }
 

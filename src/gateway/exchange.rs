@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry};
 use crate::{
-    balance::{Endpoint, Lease},
+    balance::{Endpoint, Lease, PickContext},
     filters::{CaptureView, Context, Original, TlsFacts},
     http::{BodyLength, Fields, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
@@ -33,8 +33,8 @@ pub struct Exchange {
     pub(super) request_id: String,
     /// What filters have changed in the target.
     original: Original,
-    /// Working memory of the filters.
-    workspace: Vec<u8>,
+    /// Working memory of the filters and of the hash.
+    pub(super) workspace: Vec<u8>,
     /// The length of the request's body.
     pub(super) length: BodyLength,
     /// The protocol that the client wants to switch to; empty if none.
@@ -42,6 +42,8 @@ pub struct Exchange {
     started: Instant,
     started_at: SystemTime,
     head_time: Duration,
+    /// What the upstream's hash goes by.
+    pub(super) key: Option<u64>,
     tried: SmallVec<[usize; 4]>,
     wants_fresh: bool,
     outcome: Outcome,
@@ -79,6 +81,7 @@ impl Exchange {
             started,
             started_at: wall.checked_sub(head_time).unwrap_or(wall),
             head_time,
+            key: None,
             tried: SmallVec::new(),
             wants_fresh: false,
             outcome: Outcome::default(),
@@ -89,11 +92,19 @@ impl Exchange {
     pub fn select(&mut self, now_ms: u64, random: u64) -> Result<Lease, Fault> {
         let upstream = self.upstream.as_ref().ok_or(Fault::Internal)?;
         let pool = upstream.pool.load();
+        let context = PickContext {
+            key: self.key,
+            ..PickContext::new(now_ms, random, &self.tried)
+        };
         let lease = pool
-            .pick(now_ms, random, &self.tried)
+            .pick_for(&context)
             .or_else(|| {
                 // Every endpoint has had its try: only a kept connection that broke makes a second one worth while.
-                self.wants_fresh.then(|| pool.pick(now_ms, random, &[]))?
+                let anew = PickContext {
+                    tried: &[],
+                    ..context
+                };
+                self.wants_fresh.then(|| pool.pick_for(&anew))?
             })
             .ok_or(Fault::NoEndpoint)?;
         self.outcome.attempts += 1;
@@ -117,7 +128,11 @@ impl Exchange {
         (worker, now_ms): (usize, u64),
     ) -> Retry {
         if let Some(asked) = self.outcome.asked_at.take() {
-            self.outcome.upstream += asked.elapsed();
+            let waited = asked.elapsed();
+            self.outcome.upstream += waited;
+            if fault == Fault::UpstreamTimeout && !progress.heard {
+                lease.answered(waited, now_ms);
+            }
         }
         let unreachable = matches!(
             fault,
@@ -140,9 +155,11 @@ impl Exchange {
     }
 
     /// The head of the final response has come from the endpoint.
-    pub fn first_byte(&mut self) {
+    pub fn first_byte(&mut self, lease: &Lease, now_ms: u64) {
         if let Some(asked) = self.outcome.asked_at {
-            self.outcome.first_byte = Some(asked.elapsed());
+            let took = asked.elapsed();
+            self.outcome.first_byte = Some(took);
+            lease.answered(took, now_ms);
         }
     }
 

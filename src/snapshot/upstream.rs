@@ -6,7 +6,8 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::ServerName;
 
 use crate::{
-    balance::{Policy, Pool},
+    balance::{Metadata, Pool, Settings},
+    filters::Template,
     observe::UpstreamMetrics,
 };
 
@@ -19,7 +20,9 @@ pub struct Upstream {
     /// (`control` writes, exchanges read it once for each exchange).
     pub pool: ArcSwap<Pool>,
     /// How `pool` chooses, for those who rebuild it.
-    pub policy: Policy,
+    pub balance: Settings,
+    /// What [`balance::Policy::Hash`](crate::balance::Policy::Hash) goes by; `None` with other policies.
+    pub hash: Option<Template>,
     /// The endpoints as configured, in order, for those who resolve names.
     pub configured: Vec<HostedEndpoint>,
     /// What is spoken, and over what.
@@ -43,6 +46,8 @@ pub struct HostedEndpoint {
     pub port: u16,
     /// The share in relation to the others, at least 1.
     pub weight: u32,
+    /// Where it stands among the others.
+    pub metadata: Metadata,
 }
 
 /// As the configuration writes it: the name of its endpoints in logs and metrics.

@@ -200,3 +200,69 @@ async fn two_gateways_are_two() {
         "{version:?}"
     );
 }
+
+#[tokio::test]
+async fn an_endpoint_is_drained_disabled_and_enabled_across_reloads() {
+    let (held, gate) = Origin::gated("held").await;
+    let other = Origin::answering("other").await;
+    let text = r#"
+        [[route]]
+        name = "all"
+        path = "<path>"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<held>", "<other>"]
+        "#;
+    let gateway =
+        Gateway::start(text, &[("path", &"/*"), ("held", &held), ("other", &other)]).await;
+    let mut client = gateway.connect().await;
+    while held.seen().is_empty() {
+        // The turns go round: the second request at the latest is held.
+        client = gateway.connect().await;
+        client.send(&Request::get("/").bytes()).await;
+        if other.seen().is_empty() {
+            tokio::select! {
+                () = gate.reached(1) => {}
+                answer = client.response("GET") => assert_eq!(answer.expect("an answer").text(), "other"),
+            }
+        } else {
+            gate.reached(1).await;
+        }
+    }
+    let set = async |state: &str| {
+        let form = format!("upstream=app&endpoint={held}&state={state}");
+        let response = gateway.ask_admin(Request::post("/endpoints", form)).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        let shown = gateway.ask_admin(Request::get("/upstreams")).await.json();
+        shown["upstreams"]["app"]["endpoints"][0]["state"].clone()
+    };
+    assert_eq!(set("draining").await, "draining");
+    for _ in 0..6 {
+        assert_eq!(gateway.get("/").await.text(), "other");
+    }
+    // A reload does not forget it, and what the endpoint has it finishes.
+    gateway
+        .reload(
+            text,
+            &[("path", &"/a/*"), ("held", &held), ("other", &other)],
+        )
+        .await;
+    for _ in 0..6 {
+        assert_eq!(gateway.get("/a/").await.text(), "other");
+    }
+    gate.open();
+    assert_eq!(
+        client.response("GET").await.expect("an answer").text(),
+        "held"
+    );
+    assert_eq!(set("disabled").await, "disabled");
+    assert_eq!(gateway.get("/a/").await.text(), "other");
+    assert_eq!(set("enabled").await, "up");
+    let mut bodies = Vec::new();
+    for _ in 0..4 {
+        bodies.push(gateway.get("/a/").await.text().to_owned());
+    }
+    assert!(bodies.iter().any(|body| body == "held"), "{bodies:?}");
+    let unknown = Request::post("/endpoints", "upstream=ap&endpoint=a:1&state=draining");
+    assert_eq!(gateway.ask_admin(unknown).await.status, 404);
+}

@@ -1,6 +1,6 @@
 //! Which endpoint gets a request.
 
-use crate::harness::{Gate, Gateway, Origin, Request, refusing_address, within};
+use crate::harness::{Client, Gate, Gateway, Origin, Request, refusing_address, within};
 
 /// The bodies of so many requests over one connection.
 async fn order(gateway: &Gateway, count: usize) -> Vec<String> {
@@ -105,6 +105,169 @@ async fn least_connections_counts_across_workers_and_by_weight() {
     assert_eq!((a.seen().len(), b.seen().len()), (6, 2));
     gate.open();
     for client in &mut clients {
+        client.response("GET").await.expect("an answer");
+    }
+}
+
+#[tokio::test]
+async fn p2c_takes_the_less_busy_of_two() {
+    let gate = Gate::new();
+    let (a, b) = (
+        Origin::behind(&gate, "a").await,
+        Origin::behind(&gate, "b").await,
+    );
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "p2c"
+        endpoints = ["<a>", "<b>"]
+        "#,
+        &[("a", &a), ("b", &b)],
+    )
+    .await;
+    let clients = hold(&gateway, &gate, 1..=8, "").await;
+    // Of two endpoints the two that are drawn are always the same.
+    assert_eq!((a.seen().len(), b.seen().len()), (4, 4));
+    release(&gate, clients).await;
+}
+
+#[tokio::test]
+async fn peak_ewma_avoids_who_was_slow_lately() {
+    let (slow, gate) = Origin::gated("slow").await;
+    let quick = Origin::answering("quick").await;
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "peak_ewma"
+        endpoints = ["<slow>", "<quick>"]
+        "#,
+        &[("slow", &slow), ("quick", &quick)],
+    )
+    .await;
+    // Who has not answered yet gets one request: of these two each gets one.
+    let mut clients = vec![gateway.connect().await, gateway.connect().await];
+    for client in &mut clients {
+        client.send(&Request::get("/").bytes()).await;
+    }
+    gate.reached(1).await;
+    gateway.records(1).await;
+    let before = order(&gateway, 200).await;
+    assert!(before.iter().all(|name| name == "quick"));
+    // Its answer took as long as all of these together, and that counts although it is quick from now on.
+    release(&gate, clients).await;
+    let after = order(&gateway, 60).await;
+    let share = after.iter().filter(|name| *name == "slow").count();
+    assert!(share < 20, "{share} of 60");
+}
+
+/// A body that names the endpoint, for a request with that user.
+async fn endpoint_of(gateway: &Gateway, user: &str) -> String {
+    let request = Request::get("/").header("x-user", user);
+    let response = gateway.send(request).await;
+    assert_eq!(response.status, 200);
+    response.text().to_owned()
+}
+
+#[tokio::test]
+async fn a_hash_keeps_each_key_at_its_endpoint() {
+    let (a, b, c) = (
+        Origin::answering("a").await,
+        Origin::answering("b").await,
+        Origin::answering("c").await,
+    );
+    let text = r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "hash"
+        hash = "${request_header.x-user}"
+        endpoints = [<endpoints>]
+        "#;
+    let all = format!("\"{a}\", \"{b}\", \"{c}\"");
+    let gateway = Gateway::start(text, &[("endpoints", &all)]).await;
+    let mut before = Vec::new();
+    for user in 0..60 {
+        before.push(endpoint_of(&gateway, &user.to_string()).await);
+    }
+    for name in ["a", "b", "c"] {
+        let share = before.iter().filter(|other| *other == name).count();
+        assert!((8..=36).contains(&share), "{name} has {share} of 60");
+    }
+    for (user, endpoint) in before.iter().enumerate() {
+        assert_eq!(endpoint_of(&gateway, &user.to_string()).await, *endpoint);
+    }
+    // Without a key anybody will do.
+    let keyless: std::collections::BTreeSet<_> = order(&gateway, 60).await.into_iter().collect();
+    assert_eq!(keyless.len(), 3);
+    // Who was not at the endpoint that goes stays where it is.
+    let two = format!("\"{a}\", \"{b}\"");
+    gateway.reload(text, &[("endpoints", &two)]).await;
+    let mut moved = 0;
+    for (user, endpoint) in before.iter().enumerate() {
+        let now = endpoint_of(&gateway, &user.to_string()).await;
+        if endpoint == "c" {
+            assert_ne!(now, "c");
+        } else if now != *endpoint {
+            moved += 1;
+        }
+    }
+    assert!(moved <= 5, "{moved} moved without need");
+}
+
+#[tokio::test]
+async fn a_hot_key_spills_over_unless_there_is_no_bound() {
+    for (bound, busiest) in [
+        ("", 5),
+        ("hash_load_bound = \"150%\"", 6),
+        ("hash_load_bound = \"off\"", 8),
+    ] {
+        let gate = Gate::new();
+        let (a, b) = (
+            Origin::behind(&gate, "a").await,
+            Origin::behind(&gate, "b").await,
+        );
+        let text = format!(
+            "[[route]]\nname = \"all\"\nupstream = \"app\"\n\
+             [upstream.app]\nbalance = \"hash\"\nhash = \"${{path}}\"\n{bound}\n\
+             endpoints = [\"{a}\", \"{b}\"]\n"
+        );
+        let gateway = Gateway::start(&text, &[]).await;
+        let clients = hold(&gateway, &gate, 1..=8, "hot").await;
+        assert_eq!(a.seen().len().max(b.seen().len()), busiest, "{bound}");
+        release(&gate, clients).await;
+    }
+}
+
+/// Sends so many requests for a path, each when the one before has reached an endpoint behind the gate.
+async fn hold(
+    gateway: &Gateway,
+    gate: &Gate,
+    counts: std::ops::RangeInclusive<usize>,
+    path: &str,
+) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for count in counts {
+        let mut client = gateway.connect().await;
+        client
+            .send(&Request::get(&format!("/{path}")).bytes())
+            .await;
+        clients.push(client);
+        gate.reached(count).await;
+    }
+    clients
+}
+
+/// Lets the gate open, and waits for every answer.
+async fn release(gate: &Gate, clients: Vec<Client>) {
+    gate.open();
+    for mut client in clients {
         client.response("GET").await.expect("an answer");
     }
 }
@@ -218,4 +381,79 @@ async fn a_name_that_cannot_be_resolved_does_not_block_the_start() {
     assert_eq!(gateway.get("/app").await.status, 503);
     let records = gateway.records(2).await;
     assert_eq!(records[1].text("reason"), "no_endpoint");
+}
+
+#[tokio::test]
+async fn a_backup_serves_only_while_no_other_can() {
+    let (first, backup) = (
+        Origin::answering("first").await,
+        Origin::answering("backup").await,
+    );
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = [{ address = "<backup>", weight = 100, backup = true }, "<first>"]
+        "#,
+        &[("first", &first), ("backup", &backup)],
+    )
+    .await;
+    assert!(order(&gateway, 10).await.iter().all(|name| name == "first"));
+    let shown = gateway.ask_admin(Request::get("/upstreams")).await.json();
+    let endpoints = &shown["upstreams"]["app"]["endpoints"];
+    assert_eq!(
+        (&endpoints[0]["tier"], &endpoints[1]["tier"]),
+        (&1.into(), &0.into())
+    );
+    first.stop().await;
+    assert_eq!(gateway.get("/").await.text(), "backup");
+}
+
+#[tokio::test]
+async fn below_the_panic_threshold_the_sick_get_requests_too() {
+    let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
+    for (threshold, status) in [("0%", 503), ("50%", 200)] {
+        let gateway = Gateway::start(
+            &format!(
+                "[[route]]\nname = \"all\"\nupstream = \"app\"\n\
+                 [upstream.app]\nendpoints = [\"{a}\", \"{b}\"]\npanic_threshold = \"{threshold}\"\n\
+                 health = {{ path = \"/\", interval = \"20ms\", unhealthy_after = 1, expected_status = [204] }}\n"
+            ),
+            &[],
+        )
+        .await;
+        gateway
+            .until("nobody is healthy", || async {
+                let metrics = gateway.metrics().await;
+                metrics.sum("portcullis_endpoint_up", &[("upstream", "app")]) < 0.5
+            })
+            .await;
+        assert_eq!(gateway.get("/").await.status, status, "{threshold}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_joins_gets_its_share_slowly() {
+    let (old, new) = (
+        Origin::answering("old").await,
+        Origin::answering("new").await,
+    );
+    let text = r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        slow_start = "1h"
+        endpoints = [<endpoints>]
+        "#;
+    let one = format!("\"{old}\"");
+    let gateway = Gateway::start(text, &[("endpoints", &one)]).await;
+    order(&gateway, 10).await;
+    let both = format!("\"{old}\", \"{new}\"");
+    gateway.reload(text, &[("endpoints", &both)]).await;
+    let order = order(&gateway, 200).await;
+    let share = order.iter().filter(|name| *name == "new").count();
+    assert!(share < 50, "{share} of 200");
 }

@@ -312,9 +312,22 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "balance",
                 "balance::least_connections_counts_across_workers_and_by_weight",
             ),
+            ("hash", "balance::a_hash_keeps_each_key_at_its_endpoint"),
+            (
+                "hash_load_bound",
+                "balance::a_hot_key_spills_over_unless_there_is_no_bound",
+            ),
             (
                 "endpoints",
                 "balance::an_endpoint_that_refuses_is_set_aside",
+            ),
+            (
+                "panic_threshold",
+                "balance::below_the_panic_threshold_the_sick_get_requests_too",
+            ),
+            (
+                "slow_start",
+                "balance::an_endpoint_that_joins_gets_its_share_slowly",
             ),
             ("protocol", "http2::http2_upstreams_are_spoken_to_in_http2"),
             (
@@ -355,6 +368,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "weight",
                 "balance::round_robin_is_smooth_and_keeps_the_weights",
             ),
+            ("backup", "balance::a_backup_serves_only_while_no_other_can"),
         ],
     ),
     (

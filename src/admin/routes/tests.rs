@@ -232,3 +232,40 @@ fn a_level_comes_in_a_form_or_alone() {
         assert_eq!(wanted_level(body).as_deref(), level, "{body:?}");
     }
 }
+
+#[tokio::test]
+async fn the_state_of_an_endpoint_is_set_by_a_form() {
+    let fake = Fake::default();
+    let put = async |body: &str| ask(&fake, Method::PUT, "/endpoints", body).await;
+    for (body, status) in [
+        (
+            "upstream=users&endpoint=10.0.0.1:9001&state=draining",
+            StatusCode::OK,
+        ),
+        (
+            "state=enabled&endpoint=%5B::1%5D:9001&upstream=users\n",
+            StatusCode::OK,
+        ),
+        (
+            "upstream=user&endpoint=10.0.0.1:9001&state=draining",
+            StatusCode::NOT_FOUND,
+        ),
+        (
+            "upstream=users&endpoint=10.0.0.1:9001&state=off",
+            StatusCode::BAD_REQUEST,
+        ),
+        ("upstream=users&state=draining", StatusCode::BAD_REQUEST),
+        (
+            "upstream=users&endpoint=&state=draining",
+            StatusCode::BAD_REQUEST,
+        ),
+        ("", StatusCode::BAD_REQUEST),
+    ] {
+        assert_eq!(put(body).await.0, status, "{body}");
+    }
+    let (_, body) = put("upstream=users&endpoint=10.0.0.1:9001&state=disabled").await;
+    assert_eq!(
+        parsed(&body),
+        json!({ "upstream": "users", "addresses": ["10.0.0.1:9001"], "state": "disabled" })
+    );
+}

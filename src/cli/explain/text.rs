@@ -198,17 +198,26 @@ fn upstream(out: &mut String, name: &str, upstream: &Value) {
     } else {
         " over TLS"
     };
+    let key = match at(upstream, "hash") {
+        hash if holds_secret(hash) => format!(" of {HIDDEN}"),
+        Value::String(hash) => format!(" of {hash}"),
+        _ => String::new(),
+    };
     let _ = writeln!(
         out,
-        "{name} ({}{tls}, {})",
+        "{name} ({}{tls}, {}{key})",
         word("protocol"),
         word("balance")
     );
     for endpoint in at(upstream, "endpoints").as_array().into_iter().flatten() {
         let address = at(endpoint, "address").as_str().unwrap_or_default();
+        let backup = match at(endpoint, "backup") {
+            Value::Bool(true) => " backup",
+            _ => "",
+        };
         let _ = writeln!(
             out,
-            "  {:<11} {address} weight {}",
+            "  {:<11} {address} weight {}{backup}",
             "",
             at(endpoint, "weight")
         );

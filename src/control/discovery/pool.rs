@@ -7,7 +7,7 @@ use std::{
 
 use super::source::Found;
 use crate::{
-    balance::{ConnectionId, Endpoint, EndpointStates, Pool},
+    balance::{ConnectionId, Endpoint, EndpointStates, Member, Pool},
     snapshot::{HostedEndpoint, Transport, Upstream},
 };
 
@@ -18,11 +18,11 @@ pub fn build<'f>(
     states: &EndpointStates,
     found: impl Fn(&HostedEndpoint) -> &'f [Found],
 ) -> Pool {
-    let mut endpoints = Vec::new();
+    let mut members = Vec::new();
     for configured in &upstream.configured {
         if let Ok(address) = configured.host.parse::<IpAddr>() {
             let address = SocketAddr::new(address, configured.port);
-            endpoints.push(endpoint(
+            members.push(member(
                 upstream,
                 states,
                 configured,
@@ -34,27 +34,31 @@ pub fn build<'f>(
         for found in found(configured) {
             let address = SocketAddr::new(found.address, found.port.unwrap_or(configured.port));
             let weight = found.weight.unwrap_or(configured.weight);
-            endpoints.push(endpoint(upstream, states, configured, address, weight));
+            members.push(member(upstream, states, configured, address, weight));
         }
     }
-    Pool::new(upstream.policy, endpoints, states.cursor(&upstream.name))
+    Pool::build(&upstream.balance, members, &states.cursor(&upstream.name))
 }
 
-fn endpoint(
+fn member(
     upstream: &Upstream,
     states: &EndpointStates,
     configured: &HostedEndpoint,
     address: SocketAddr,
     weight: u32,
-) -> Endpoint {
+) -> Member {
     let name = name(configured);
-    Endpoint {
+    let endpoint = Endpoint {
         metrics: upstream.metrics.endpoint(&name),
         state: states.endpoint(&upstream.name, address),
         connection: connection(&upstream.transport, configured, address),
         name: name.into_boxed_str(),
         address,
         weight,
+    };
+    Member {
+        endpoint,
+        metadata: configured.metadata.clone(),
     }
 }
 
@@ -87,6 +91,7 @@ fn connection(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::PickContext;
     use crate::control::testing::{snapshot, stores, upstream_of};
 
     fn upstream(text: &str, found: &[Found]) -> Vec<(String, SocketAddr, u32, ConnectionId)> {
@@ -121,6 +126,28 @@ mod tests {
             endpoints,
             expected.map(|(name, at, weight)| (name.to_owned(), address(at), weight))
         );
+    }
+
+    #[test]
+    fn a_pool_that_is_rebuilt_keeps_its_settings_and_tiers() {
+        let stores = stores();
+        let text = r#"upstream.users = { balance = "hash", hash = "${host}", endpoints = ["a.test:80", { address = "b.test:80", backup = true }] }"#;
+        let upstream = upstream_of(&snapshot(text, &stores), "users");
+        let found = ["192.0.2.1", "192.0.2.2"].map(|text| Found::at(text.parse().unwrap()));
+        let pool = build(&upstream, &stores.endpoints, |_| &found);
+        let tiers: Vec<_> = (0..4).map(|at| pool.metadata(at).unwrap().tier).collect();
+        assert_eq!(tiers, [0, 0, 1, 1]);
+        let picked = |key: u64| {
+            let context = PickContext {
+                key: Some(key << 40),
+                ..PickContext::new(0, 0, &[])
+            };
+            pool.pick_for(&context).unwrap().index()
+        };
+        for key in 0..20 {
+            assert!(picked(key) < 2);
+            assert_eq!(picked(key), picked(key));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
 };
 
 settings! {
-    /// One line for each request, also for the refused ones. Lines are written off the request path: when the output
+    /// One line for each request, also for the refused ones, except HTTP/2 frames that break the protocol itself. Lines are written off the request path: when the output
     /// stalls, lines are dropped and counted.
     pub struct AccessLog = "[access_log]" {
         /// Where the lines go: `"stdout"`, `"off"` or the path of a file. The file is opened again on SIGUSR1.

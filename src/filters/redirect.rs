@@ -14,7 +14,7 @@ pub struct Settings {
     /// route, a last `/*` for what the route's `/*` matched; `https://{host}/*` keeps the host of a route that names its
     /// hosts. The query is kept unless there is one here.
     pub to: String,
-    /// 301, 302, 303, 307 or 308; 307 when absent.
+    /// 301, 302, 303, 307 or 308; 308 when absent.
     pub status: Option<u16>,
 }
 
@@ -41,7 +41,7 @@ enum Origin {
 impl Settings {
     /// Checks the settings and makes the action.
     pub fn build(&self) -> Result<Redirect, SettingError> {
-        let status = self.status.unwrap_or(307);
+        let status = self.status.unwrap_or(308);
         if !matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Err(SettingError::new(
                 "status",
@@ -196,7 +196,7 @@ mod tests {
         };
         let mut trial = Trial::new("/", "");
         let (request, _, cx) = trial.parts();
-        for (status, answered) in [(None, 307), (Some(301), 301), (Some(308), 308)] {
+        for (status, answered) in [(None, 308), (Some(301), 301), (Some(308), 308)] {
             let reply = settings(status).build().unwrap().answer(request, &cx);
             assert_eq!((reply.status, reply.reason), (answered, "redirect"));
         }

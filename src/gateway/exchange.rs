@@ -33,7 +33,7 @@ pub struct Exchange {
     pub(super) request_id: String,
     /// What filters have changed in the target.
     original: Original,
-    /// Working memory of the filters and of the hash.
+    /// Working memory of the filters, the hash and the cookie of a session.
     pub(super) workspace: Vec<u8>,
     /// The length of the request's body.
     pub(super) length: BodyLength,
@@ -86,6 +86,11 @@ impl Exchange {
             wants_fresh: false,
             outcome: Outcome::default(),
         }
+    }
+
+    /// Exchanges the working memory for another one: whoever carries exchanges lends each the memory of the one before.
+    pub fn swap_workspace(&mut self, workspace: &mut Vec<u8>) {
+        std::mem::swap(&mut self.workspace, workspace);
     }
 
     /// Chooses the endpoint for the next attempt.

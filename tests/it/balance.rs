@@ -222,6 +222,86 @@ async fn a_hash_keeps_each_key_at_its_endpoint() {
 }
 
 #[tokio::test]
+async fn a_hash_goes_by_any_part_of_the_request() {
+    let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
+    type Ask = fn(&str) -> Request;
+    let cases: [(&str, Ask); 5] = [
+        ("${cookie.user}", |user| {
+            Request::get("/").header("cookie", &format!("a=1; user={user}; b=2"))
+        }),
+        ("${query.user}", |user| {
+            Request::get(&format!("/?a=1&user={user}&b=2"))
+        }),
+        ("${request_header.x-user}", |user| {
+            Request::get("/").header("x-user", user)
+        }),
+        ("${path}", |user| Request::get(&format!("/{user}?a=1"))),
+        ("${host} of ${method}", |user| {
+            Request::get("/").host(&format!("{user}.test"))
+        }),
+    ];
+    for (hash, ask) in cases {
+        let gateway = Gateway::start(
+            r#"
+            [[route]]
+            name = "all"
+            upstream = "app"
+            [upstream.app]
+            balance = "hash"
+            hash = "<hash>"
+            endpoints = ["<a>", "<b>"]
+            "#,
+            &[("hash", &hash), ("a", &a), ("b", &b)],
+        )
+        .await;
+        let mut client = gateway.connect().await;
+        let mut shares = [0, 0];
+        for user in 0..60 {
+            let user = format!("user{user}");
+            let first = client.ask(ask(&user)).await;
+            assert_eq!(first.status, 200, "{hash}");
+            for _ in 0..2 {
+                let again = client.ask(ask(&user)).await;
+                assert_eq!(again.text(), first.text(), "{hash}");
+            }
+            shares[usize::from(first.text() == "a")] += 1;
+        }
+        assert!(shares.iter().all(|share| *share >= 10), "{hash}: {shares:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_hash_by_client_address_tells_clients_apart() {
+    let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "hash"
+        hash = "${client_ip}"
+        endpoints = ["<a>", "<b>"]
+        "#,
+        &[("a", &a), ("b", &b)],
+    )
+    .await;
+    let web = gateway.web().await;
+    let mut seen = std::collections::BTreeSet::new();
+    for last in 1..=30 {
+        let address = format!("127.0.0.{last}");
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            let mut client = Client::connect_from(&address, web).await;
+            answers.push(client.ask(Request::get("/")).await.text().to_owned());
+        }
+        assert_eq!(answers[0], answers[1]);
+        seen.extend(answers);
+    }
+    assert_eq!(seen.len(), 2);
+}
+
+#[tokio::test]
 async fn a_hot_key_spills_over_unless_there_is_no_bound() {
     for (bound, busiest) in [
         ("", 5),

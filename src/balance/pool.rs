@@ -148,21 +148,28 @@ impl Pool {
     /// panic threshold, one that an operator took out of service never.
     #[must_use]
     pub fn pick_for(&self, context: &PickContext<'_>) -> Option<Lease> {
-        let choice = self
-            .stuck(context)
-            .or_else(|| self.choose(context, self.changes.count()))?;
+        let choice = self.choose(context, self.changes.count())?;
         let endpoint = self.endpoints.get(choice.index)?;
         Some(Lease::take(endpoint, choice.index, choice.counter))
     }
 
     fn choose(&self, context: &PickContext<'_>, changes: u64) -> Option<Choice<'_>> {
+        let own = self.stuck(context);
+        let any = || own.or_else(|| self.whole.choose(context, changes));
         let (Some(subsets), Some(value)) = (&self.subsets, context.subset) else {
-            return self.whole.choose(context, changes);
+            return any();
         };
-        let of = |value| subsets.by_value.get(value)?.choose(context, changes);
+        let of = |value: &str| {
+            let is_in = |own: &Choice<'_>| {
+                let metadata = self.metadata(own.index);
+                metadata.and_then(|own| own.label(&subsets.settings.label)) == Some(value)
+            };
+            own.filter(is_in)
+                .or_else(|| subsets.by_value.get(value)?.choose(context, changes))
+        };
         of(value).or_else(|| match &subsets.settings.fallback {
             SubsetFallback::Refuse => None,
-            SubsetFallback::Any => self.whole.choose(context, changes),
+            SubsetFallback::Any => any(),
             SubsetFallback::Subset(other) => of(other),
         })
     }
@@ -171,14 +178,7 @@ impl Pool {
     fn stuck(&self, context: &PickContext<'_>) -> Option<Choice<'_>> {
         let index = *self.sticky.by_id.get(&context.sticky?)?;
         let endpoint = self.endpoints.get(index)?;
-        let is_wanted = match (&self.subsets, context.subset) {
-            (Some(subsets), Some(value)) => {
-                self.metadata(index)?.label(&subsets.settings.label) == Some(value)
-            }
-            (None, _) | (_, None) => true,
-        };
-        let can_serve = is_wanted
-            && endpoint.weight > 0
+        let can_serve = endpoint.weight > 0
             && endpoint.state.is_available(context.now_ms)
             && !context.tried.contains(&index);
         can_serve.then_some(Choice {
@@ -524,6 +524,26 @@ mod tests {
     #[test]
     fn without_sticky_sessions_nobody_has_a_name() {
         assert_eq!(pool(Policy::Random, &[1]).sticky_id(0), None);
+    }
+
+    #[test]
+    fn a_session_stays_at_whoever_serves_instead_of_its_subset() {
+        for fallback in [SubsetFallback::Any, SubsetFallback::Subset("2".into())] {
+            let settings = Settings {
+                sticky: sticky().sticky,
+                ..by_version(fallback)
+            };
+            let members = ["1", "2", "2"].map(|version| labelled("version", version));
+            let pool = Upstream::default().build(settings, members);
+            pool.endpoints()[0].state.set_health(false, "", UNIX_EPOCH);
+            let context = PickContext {
+                sticky: pool.sticky_id(2),
+                ..wanting("1", &[])
+            };
+            for _ in 0..10 {
+                assert_eq!(pool.pick_for(&context).unwrap().index(), 2);
+            }
+        }
     }
 
     #[test]

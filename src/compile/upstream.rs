@@ -9,12 +9,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{
-    Compiler, Upstreams,
-    balance::{balance, metadata},
-};
+use super::{Compiler, Upstreams, sets::metadata};
 use crate::{
-    balance::{ConnectionId, Endpoint, Member, Pool},
+    balance::{ConnectionId, Endpoint, Member, Pool, Settings},
     config::{self, Code, Placed, upstream::Health},
     http::parse_authority,
     observe::UpstreamMetrics,
@@ -52,7 +49,11 @@ impl Compiler<'_> {
                 metadata: metadata(endpoint),
             })
             .collect();
-        let balance = balance(upstream);
+        let (subsets, subset_choice) = self.subsets(name, upstream).unzip();
+        let balance = Settings {
+            subsets,
+            ..self.balance(upstream)
+        };
         let hash = self.hash(upstream);
         let members = self.members(name, upstream, &transport, &metrics);
         let pool = Pool::build(&balance, members, &self.stores.endpoints.cursor(name));
@@ -61,6 +62,7 @@ impl Compiler<'_> {
             pool: ArcSwap::from_pointee(pool),
             balance,
             hash,
+            subset_choice,
             configured,
             transport,
             timeouts: UpstreamTimeouts {
@@ -100,6 +102,7 @@ impl Compiler<'_> {
                     .help("give it a larger `weight` instead");
             }
         }
+        self.check_tiers(name, upstream);
     }
 
     /// The endpoints that need no name to be resolved. The others join when their names are.

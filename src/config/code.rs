@@ -96,6 +96,12 @@ codes! {
     UnknownUpstream = "unknown_upstream",
     /// An upstream that no route names.
     UnusedUpstream = "unused_upstream",
+    /// A subset that cannot be chosen.
+    BadSubset = "bad_subset",
+    /// A subset that no endpoint is in.
+    EmptySubset = "empty_subset",
+    /// A setting that changes nothing as things are.
+    WithoutEffect = "without_effect",
     /// An upstream without endpoints.
     NoEndpoints = "no_endpoints",
     /// A configuration that serves nothing.

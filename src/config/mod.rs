@@ -11,6 +11,7 @@ pub mod filters;
 pub mod listener;
 pub mod route;
 pub mod server;
+pub mod sets;
 pub mod upstream;
 
 // The types that values have.

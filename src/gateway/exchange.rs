@@ -9,7 +9,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry};
+use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry, wishes::Wishes};
 use crate::{
     balance::{Endpoint, Lease, PickContext},
     filters::{CaptureView, Context, Original, TlsFacts},
@@ -42,8 +42,8 @@ pub struct Exchange {
     started: Instant,
     started_at: SystemTime,
     head_time: Duration,
-    /// What the upstream's hash goes by.
-    pub(super) key: Option<u64>,
+    /// What the request wishes of the choice of its endpoint.
+    pub(super) wishes: Wishes,
     tried: SmallVec<[usize; 4]>,
     wants_fresh: bool,
     outcome: Outcome,
@@ -81,7 +81,7 @@ impl Exchange {
             started,
             started_at: wall.checked_sub(head_time).unwrap_or(wall),
             head_time,
-            key: None,
+            wishes: Wishes::default(),
             tried: SmallVec::new(),
             wants_fresh: false,
             outcome: Outcome::default(),
@@ -97,10 +97,9 @@ impl Exchange {
     pub fn select(&mut self, now_ms: u64, random: u64) -> Result<Lease, Fault> {
         let upstream = self.upstream.as_ref().ok_or(Fault::Internal)?;
         let pool = upstream.pool.load();
-        let context = PickContext {
-            key: self.key,
-            ..PickContext::new(now_ms, random, &self.tried)
-        };
+        let context = self
+            .wishes
+            .context(PickContext::new(now_ms, random, &self.tried));
         let lease = pool
             .pick_for(&context)
             .or_else(|| {
@@ -111,7 +110,10 @@ impl Exchange {
                 };
                 self.wants_fresh.then(|| pool.pick_for(&anew))?
             })
-            .ok_or(Fault::NoEndpoint)?;
+            .ok_or_else(|| match self.wishes.subset() {
+                Some(_) if pool.is_usable() => Fault::NoSubset,
+                Some(_) | None => Fault::NoEndpoint,
+            })?;
         self.outcome.attempts += 1;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
         Ok(lease)

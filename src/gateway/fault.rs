@@ -23,6 +23,8 @@ pub enum Fault {
     ClientStalled,
     /// The upstream has no endpoint that may be used.
     NoEndpoint,
+    /// The subset that the request wants has no endpoint that may be used.
+    NoSubset,
     /// No connection to an endpoint came about.
     ConnectFailed,
     /// Connecting took too long.
@@ -70,7 +72,7 @@ impl Fault {
             Self::HeadTimeout | Self::BodyTimeout => 408,
             // Nobody is told: the figure nginx uses in logs.
             Self::ClientGone | Self::ClientStalled => 499,
-            Self::NoEndpoint | Self::Drained => 503,
+            Self::NoEndpoint | Self::NoSubset | Self::Drained => 503,
             Self::ConnectFailed
             | Self::UpstreamTls
             | Self::UpstreamClosed
@@ -95,6 +97,7 @@ impl Fault {
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
             Self::NoEndpoint => "no_endpoint",
+            Self::NoSubset => "no_subset",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamTls => "upstream_tls",
@@ -122,6 +125,7 @@ impl Fault {
             | Self::ClientGone
             | Self::ClientStalled => Blame::Client,
             Self::NoEndpoint
+            | Self::NoSubset
             | Self::ConnectFailed
             | Self::ConnectTimeout
             | Self::UpstreamTls

@@ -23,6 +23,8 @@ pub struct Upstream {
     pub balance: Settings,
     /// What [`balance::Policy::Hash`](crate::balance::Policy::Hash) goes by; `None` with other policies.
     pub hash: Option<Template>,
+    /// How requests say which subset they want; `None` without subsets.
+    pub subset_choice: Option<SubsetChoice>,
     /// The endpoints as configured, in order, for those who resolve names.
     pub configured: Vec<HostedEndpoint>,
     /// What is spoken, and over what.
@@ -35,6 +37,15 @@ pub struct Upstream {
     pub health: Option<HealthPlan>,
     /// Where this upstream's figures go.
     pub metrics: Arc<UpstreamMetrics>,
+}
+
+/// How a request says which subset of an upstream it wants, if its route does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubsetChoice {
+    /// The header field whose value names the subset.
+    pub header: Option<Box<str>>,
+    /// The subset of requests that name none; `None`: any endpoint.
+    pub default: Option<Box<str>>,
 }
 
 /// An endpoint as configured: an address or a host name, and its weight.

@@ -266,7 +266,10 @@ async fn a_hash_goes_by_any_part_of_the_request() {
             }
             shares[usize::from(first.text() == "a")] += 1;
         }
-        assert!(shares.iter().all(|share| *share >= 10), "{hash}: {shares:?}");
+        assert!(
+            shares.iter().all(|share| *share >= 10),
+            "{hash}: {shares:?}"
+        );
     }
 }
 

@@ -27,6 +27,7 @@ mod program_log;
 mod proxy_protocol;
 mod reload;
 mod routing;
+mod sets;
 mod start;
 mod streaming;
 mod tls;

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::config::{
         access_log, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters, listener,
-        place::Sources, route, server, table, upstream,
+        place::Sources, route, server, sets, table, upstream,
     };
 
     #[test]
@@ -252,6 +252,7 @@ mod tests {
             read_examples::<route::Respond>(),
             read_examples::<upstream::Upstream>(),
             read_examples::<upstream::Endpoint>(),
+            read_examples::<sets::Subset>(),
             read_examples::<upstream::UpstreamTls>(),
             read_examples::<upstream::Health>(),
         ];

@@ -18,9 +18,9 @@ const CONFIG: &str = r#"
     endpoints = ["<app>"]
 "#;
 
-/// Calls that carry a part of a message.
+/// Calls that carry a part of a message. `read` and `write` are for what wakes threads.
 const CARRYING: &[&str] = &[
-    "read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg", "splice",
+    "readv", "recvfrom", "recvmsg", "sendmsg", "sendto", "splice", "writev",
 ];
 
 /// Exchanges on a connection before those that are counted.
@@ -82,10 +82,10 @@ async fn held(listener: &str, scheme: &str, version: &[&str]) {
     let carrying = each(|name| CARRYING.contains(&name));
     let all = each(|_name| true);
     println!("{url}: {carrying:.2} calls an exchange carry messages, {all:.2} are made");
-    // A wait may return twice for one message, and a call may now and then find nothing.
+    // On a busy machine a wait may be interrupted, and the log's thread is woken more often.
     assert!(
-        (3.9..=4.1).contains(&carrying),
+        (3.99..=4.1).contains(&carrying),
         "{carrying:.2} calls an exchange carry messages"
     );
-    assert!((4.1..=6.5).contains(&all), "{all:.2} calls an exchange");
+    assert!((4.1..=7.0).contains(&all), "{all:.2} calls an exchange");
 }

@@ -124,6 +124,17 @@ impl Pool {
         self.sticky.ids.get(index).copied()
     }
 
+    /// Whether the endpoint of a session is here, in that subset, and neither unhealthy nor out of service.
+    #[must_use]
+    pub fn has_session(&self, id: StickyId, subset: Option<&str>) -> bool {
+        let index = self.sticky.by_id.get(&id);
+        index.is_some_and(|index| {
+            let state = self.endpoints.get(*index).map(|endpoint| &endpoint.state);
+            state.is_some_and(|state| state.is_in_service() && state.is_healthy())
+                && subset.is_none_or(|value| self.is_in(*index, value))
+        })
+    }
+
     /// Whether any endpoint could be picked: not all are unhealthy, out of service or without weight.
     #[must_use]
     pub fn is_usable(&self) -> bool {
@@ -160,11 +171,7 @@ impl Pool {
             return any();
         };
         let of = |value: &str| {
-            let is_in = |own: &Choice<'_>| {
-                let metadata = self.metadata(own.index);
-                metadata.and_then(|own| own.label(&subsets.settings.label)) == Some(value)
-            };
-            own.filter(is_in)
+            own.filter(|own| self.is_in(own.index, value))
                 .or_else(|| subsets.by_value.get(value)?.choose(context, changes))
         };
         of(value).or_else(|| match &subsets.settings.fallback {
@@ -172,6 +179,14 @@ impl Pool {
             SubsetFallback::Any => any(),
             SubsetFallback::Subset(other) => of(other),
         })
+    }
+
+    /// Whether the endpoint with that index is in the subset of that value.
+    fn is_in(&self, index: usize, value: &str) -> bool {
+        let label = self.subsets.as_ref().map(|subsets| &subsets.settings.label);
+        self.metadata(index)
+            .zip(label)
+            .is_some_and(|(own, label)| own.label(label) == Some(value))
     }
 
     /// The session's own endpoint, if it can serve.

@@ -10,6 +10,7 @@ mod listener;
 mod process;
 mod route;
 mod sets;
+mod sticky;
 mod stores;
 mod tls;
 mod transport;

@@ -50,8 +50,10 @@ impl Compiler<'_> {
             })
             .collect();
         let (subsets, subset_choice) = self.subsets(name, upstream).unzip();
+        let sticky = self.sticky(name, upstream);
         let balance = Settings {
             subsets,
+            sticky: sticky.as_ref().map(|sticky| Arc::clone(&sticky.key)),
             ..self.balance(upstream)
         };
         let hash = self.hash(upstream);
@@ -63,6 +65,7 @@ impl Compiler<'_> {
             balance,
             hash,
             subset_choice,
+            sticky,
             configured,
             transport,
             timeouts: UpstreamTimeouts {

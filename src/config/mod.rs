@@ -12,6 +12,7 @@ pub mod listener;
 pub mod route;
 pub mod server;
 pub mod sets;
+pub mod sticky;
 pub mod upstream;
 
 // The types that values have.

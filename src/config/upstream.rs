@@ -17,6 +17,7 @@ use super::{
     sets::Subset,
     setting::{FilePath, Map, TemplateText},
     settings::{choices, settings},
+    sticky::Sticky,
     units::Timeout,
 };
 
@@ -43,6 +44,8 @@ settings! {
         zone_spill_below: Percent = optional, example "50%";
         /// Lets requests be kept to a part of the endpoints.
         subset: Subset = optional, example { label = "version", header = "x-version" };
+        /// Keeps each client at its endpoint by a cookie.
+        sticky: Sticky = optional, example { cookie = "users-at", secret = "${env:STICKY_SECRET}" };
         /// The time in which the share of an endpoint grows to its full size after it joined, recovered or was enabled
         /// again. `"0s"`: at once.
         slow_start: Duration = default("0s"), example "30s";

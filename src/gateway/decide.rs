@@ -121,18 +121,29 @@ impl Exchange {
         let Some(route) = self.route.as_ref().map(Arc::clone) else {
             return Flow::Continue;
         };
-        self.choose_upstream(&route, random);
+        self.choose_upstream(head, &route, random);
         let mut cx = self.context(&route, random);
         route.filters.on_request(head, &mut cx)
     }
 
-    fn choose_upstream(&mut self, route: &Route, random: &mut dyn FnMut() -> u64) {
+    fn choose_upstream(
+        &mut self,
+        head: &RequestHead,
+        route: &Route,
+        random: &mut dyn FnMut() -> u64,
+    ) {
         let (upstream, subset) = match &route.action {
-            Action::Forward(upstream) => (upstream, &route.subset),
-            Action::Split(targets) => match share(targets, random()) {
-                Some(target) => (&target.upstream, &target.subset),
-                None => return,
-            },
+            Action::Forward(upstream) => {
+                self.find_session(head, upstream);
+                (upstream, &route.subset)
+            }
+            Action::Split(targets) => {
+                let target = self.share_of_session(head, targets);
+                match target.or_else(|| share(targets, random())) {
+                    Some(target) => (&target.upstream, &target.subset),
+                    None => return,
+                }
+            }
             Action::Redirect(_) | Action::Respond(_) => return,
         };
         self.upstream = Some(Arc::clone(upstream));

@@ -9,7 +9,9 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry, wishes::Wishes};
+use super::{
+    Connection, Fault, Origin, Outcome, Progress, Retry, retry, session::Session, wishes::Wishes,
+};
 use crate::{
     balance::{Endpoint, Lease, PickContext},
     filters::{CaptureView, Context, Original, TlsFacts},
@@ -39,9 +41,11 @@ pub struct Exchange {
     pub(super) length: BodyLength,
     /// The protocol that the client wants to switch to; empty if none.
     pub(super) upgrade: SmallVec<[u8; 16]>,
-    started: Instant,
-    started_at: SystemTime,
+    pub(super) started: Instant,
+    pub(super) started_at: SystemTime,
     head_time: Duration,
+    /// The session that the request belongs to.
+    pub(super) session: Session,
     /// What the request wishes of the choice of its endpoint.
     pub(super) wishes: Wishes,
     tried: SmallVec<[usize; 4]>,
@@ -81,6 +85,7 @@ impl Exchange {
             started,
             started_at: wall.checked_sub(head_time).unwrap_or(wall),
             head_time,
+            session: Session::default(),
             wishes: Wishes::default(),
             tried: SmallVec::new(),
             wants_fresh: false,
@@ -97,9 +102,10 @@ impl Exchange {
     pub fn select(&mut self, now_ms: u64, random: u64) -> Result<Lease, Fault> {
         let upstream = self.upstream.as_ref().ok_or(Fault::Internal)?;
         let pool = upstream.pool.load();
-        let context = self
-            .wishes
-            .context(PickContext::new(now_ms, random, &self.tried));
+        let context = self.wishes.context(PickContext {
+            sticky: self.session.at(),
+            ..PickContext::new(now_ms, random, &self.tried)
+        });
         let lease = pool
             .pick_for(&context)
             .or_else(|| {
@@ -116,6 +122,7 @@ impl Exchange {
             })?;
         self.outcome.attempts += 1;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
+        self.session.serve(pool.sticky_id(lease.index()));
         Ok(lease)
     }
 
@@ -183,6 +190,7 @@ impl Exchange {
         self.outcome.reason = "";
         self.outcome.grpc_status = grpc_status(&response.fields);
         self.filter_response(request, response, random);
+        self.keep_session(response);
         Ok(())
     }
 

@@ -18,8 +18,8 @@ pub use cell::{SnapshotCell, SnapshotReader};
 pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
 pub use route::{Action, Route, SplitTarget};
 pub use upstream::{
-    HealthPlan, HostedEndpoint, Protocol, ServerIdentity, SubsetChoice, Transport, Upstream,
-    UpstreamTimeouts,
+    HealthPlan, HostedEndpoint, Protocol, ServerIdentity, StickyPlan, SubsetChoice, Transport,
+    Upstream, UpstreamTimeouts,
 };
 
 /// Everything a request may need to know, frozen.

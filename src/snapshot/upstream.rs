@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::ServerName;
 
 use crate::{
-    balance::{Metadata, Pool, Settings},
+    balance::{Metadata, Pool, Settings, StickyKey},
     filters::Template,
     observe::UpstreamMetrics,
 };
@@ -25,6 +25,8 @@ pub struct Upstream {
     pub hash: Option<Template>,
     /// How requests say which subset they want; `None` without subsets.
     pub subset_choice: Option<SubsetChoice>,
+    /// The cookie of sticky sessions; `None` without them.
+    pub sticky: Option<StickyPlan>,
     /// The endpoints as configured, in order, for those who resolve names.
     pub configured: Vec<HostedEndpoint>,
     /// What is spoken, and over what.
@@ -46,6 +48,21 @@ pub struct SubsetChoice {
     pub header: Option<Box<str>>,
     /// The subset of requests that name none; `None`: any endpoint.
     pub default: Option<Box<str>>,
+}
+
+/// The cookie of sticky sessions.
+#[derive(Debug)]
+pub struct StickyPlan {
+    /// What it is signed with, and what it calls endpoints; the pool has the same.
+    pub key: Arc<StickyKey>,
+    /// Its name.
+    pub cookie: Box<str>,
+    /// How long a session lasts that is not used, in seconds; `None`: as long as the browser runs.
+    pub ttl: Option<u64>,
+    /// What stands behind the value, but for the time and `Secure`.
+    pub attributes: Box<str>,
+    /// Whether it is `Secure`; `None`: if the client came over TLS.
+    pub secure: Option<bool>,
 }
 
 /// An endpoint as configured: an address or a host name, and its weight.

@@ -342,6 +342,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "sets::what_is_too_much_for_the_own_zone_spills_over",
             ),
             ("subset", "sets::a_header_field_chooses_the_subset"),
+            ("sticky", "sticky::a_cookie_keeps_a_client_at_its_endpoint"),
             (
                 "slow_start",
                 "balance::an_endpoint_that_joins_gets_its_share_slowly",
@@ -406,6 +407,33 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "fallback",
                 "sets::who_serves_instead_of_a_subset_is_configured",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.sticky]",
+        &[
+            ("cookie", "sticky::a_cookie_keeps_a_client_at_its_endpoint"),
+            (
+                "secret",
+                "sticky::a_cookie_says_nothing_of_the_endpoint_and_cannot_be_made_up",
+            ),
+            (
+                "ttl",
+                "sticky::a_session_that_is_used_is_prolonged_before_it_ends",
+            ),
+            (
+                "path",
+                "sticky::the_cookie_has_the_attributes_that_are_configured",
+            ),
+            (
+                "domain",
+                "sticky::the_cookie_has_the_attributes_that_are_configured",
+            ),
+            ("secure", "sticky::over_tls_the_cookie_is_for_tls_alone"),
+            (
+                "same_site",
+                "sticky::the_cookie_has_the_attributes_that_are_configured",
             ),
         ],
     ),

@@ -30,6 +30,7 @@ mod reload;
 mod routing;
 mod sets;
 mod start;
+mod sticky;
 mod streaming;
 mod system_calls;
 mod tls;

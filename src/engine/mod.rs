@@ -24,6 +24,7 @@ mod body;
 mod client_h1;
 mod client_h2;
 mod transfer;
+mod turn;
 mod upstream;
 
 mod h1;

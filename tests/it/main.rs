@@ -23,6 +23,7 @@ mod interim;
 mod keys;
 mod limits;
 mod metrics;
+mod overload;
 mod program_log;
 mod proxy_protocol;
 mod reload;

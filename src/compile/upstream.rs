@@ -4,14 +4,14 @@ use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use arc_swap::ArcSwap;
 
 use super::{Compiler, Upstreams, sets::metadata};
 use crate::{
-    balance::{ConnectionId, Endpoint, Member, Pool, Settings},
+    balance::{ConnectionId, Endpoint, Member, Pool, Settings, UpstreamLoad},
     config::{self, Code, Placed, upstream::Health},
     http::parse_authority,
     observe::UpstreamMetrics,
@@ -39,6 +39,8 @@ impl Compiler<'_> {
         let health = upstream.health.as_ref().map(|health| self.health(health));
         let transport = Arc::new(self.transport(upstream)?);
         let metrics = self.stores.metrics.upstream(name);
+        let load: Weak<UpstreamLoad> = Arc::downgrade(&self.stores.endpoints.load(name));
+        metrics.watch(load);
         let configured: Vec<HostedEndpoint> = upstream
             .endpoints
             .iter()
@@ -54,6 +56,7 @@ impl Compiler<'_> {
         let balance = Settings {
             subsets,
             sticky: sticky.as_ref().map(|sticky| Arc::clone(&sticky.key)),
+            limits: self.limits(name, upstream),
             ..self.balance(upstream)
         };
         let hash = self.hash(upstream);

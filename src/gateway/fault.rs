@@ -25,6 +25,12 @@ pub enum Fault {
     NoEndpoint,
     /// The subset that the request wants has no endpoint that may be used.
     NoSubset,
+    /// The upstream, or each of its endpoints, has as much as it takes, and nobody may wait.
+    UpstreamOverloaded,
+    /// The same, and as many wait as may.
+    QueueFull,
+    /// No place came free in the time that may be waited for one.
+    QueueTimeout,
     /// No connection to an endpoint came about.
     ConnectFailed,
     /// Connecting took too long.
@@ -72,7 +78,12 @@ impl Fault {
             Self::HeadTimeout | Self::BodyTimeout => 408,
             // Nobody is told: the figure nginx uses in logs.
             Self::ClientGone | Self::ClientStalled => 499,
-            Self::NoEndpoint | Self::NoSubset | Self::Drained => 503,
+            Self::NoEndpoint
+            | Self::NoSubset
+            | Self::UpstreamOverloaded
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::Drained => 503,
             Self::ConnectFailed
             | Self::UpstreamTls
             | Self::UpstreamClosed
@@ -98,6 +109,9 @@ impl Fault {
             Self::ClientStalled => "client_stalled",
             Self::NoEndpoint => "no_endpoint",
             Self::NoSubset => "no_subset",
+            Self::UpstreamOverloaded => "upstream_overloaded",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamTls => "upstream_tls",
@@ -126,6 +140,9 @@ impl Fault {
             | Self::ClientStalled => Blame::Client,
             Self::NoEndpoint
             | Self::NoSubset
+            | Self::UpstreamOverloaded
+            | Self::QueueFull
+            | Self::QueueTimeout
             | Self::ConnectFailed
             | Self::ConnectTimeout
             | Self::UpstreamTls

@@ -540,3 +540,70 @@ async fn an_endpoint_that_joins_gets_its_share_slowly() {
     let share = order.iter().filter(|name| *name == "new").count();
     assert!(share < 50, "{share} of 200");
 }
+
+#[tokio::test]
+async fn what_is_in_flight_counts_on_after_a_reload() {
+    let gate = Gate::new();
+    let (a, b) = (
+        Origin::behind(&gate, "a").await,
+        Origin::behind(&gate, "b").await,
+    );
+    let text = r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "least_connections"
+        endpoints = [<endpoints>]
+        "#;
+    let one = format!("\"{a}\"");
+    let gateway = Gateway::start(text, &[("endpoints", &one)]).await;
+    let mut clients = hold(&gateway, &gate, 1..=3, "").await;
+    let both = format!("\"{b}\", \"{a}\"");
+    gateway.reload(text, &[("endpoints", &both)]).await;
+    // The new one is as busy as the old one when it has as many.
+    clients.extend(hold(&gateway, &gate, 4..=6, "").await);
+    assert_eq!((a.seen().len(), b.seen().len()), (3, 3));
+    clients.extend(hold(&gateway, &gate, 7..=8, "").await);
+    assert_eq!((a.seen().len(), b.seen().len()), (4, 4));
+    release(&gate, clients).await;
+}
+
+#[tokio::test]
+async fn latencies_are_remembered_over_a_reload() {
+    let (slow, gate) = Origin::gated("slow").await;
+    let (quick, new) = (
+        Origin::answering("quick").await,
+        Origin::answering("new").await,
+    );
+    let text = r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "peak_ewma"
+        endpoints = [<endpoints>]
+        "#;
+    let two = format!("\"{slow}\", \"{quick}\"");
+    let gateway = Gateway::start(text, &[("endpoints", &two)]).await;
+    let mut clients = vec![gateway.connect().await, gateway.connect().await];
+    for client in &mut clients {
+        client.send(&Request::get("/").bytes()).await;
+    }
+    gate.reached(1).await;
+    order(&gateway, 200).await;
+    release(&gate, clients).await;
+    // Who joins is asked once to be known, and who was slow is known to be.
+    let three = format!("\"{new}\", \"{slow}\", \"{quick}\"");
+    gateway.reload(text, &[("endpoints", &three)]).await;
+    let after = order(&gateway, 60).await;
+    let share = |name: &str| after.iter().filter(|other| *other == name).count();
+    assert!(share("slow") < 20, "{after:?}");
+    assert!(share("new") > 0, "{after:?}");
+    let shown = gateway.ask_admin(Request::get("/upstreams")).await.json();
+    let latency = |at: usize| {
+        let endpoint = &shown["upstreams"]["app"]["endpoints"][at];
+        endpoint["latency_ms"].as_f64().expect("a latency")
+    };
+    assert!(latency(1) > latency(2));
+}

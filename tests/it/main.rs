@@ -30,6 +30,7 @@ mod proxy_protocol;
 mod reload;
 mod routing;
 mod sets;
+mod slow;
 mod start;
 mod sticky;
 mod streaming;

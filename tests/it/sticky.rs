@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::harness::{
-    Authority, ClientTls, EchoClient, EchoOrigin, Gateway, H2Client, Origin, Request,
+    Authority, Client, ClientTls, EchoClient, EchoOrigin, Gateway, H2Client, Origin, Request,
     ResponseMessage, Text, Value, WebSocketOrigin, h2_request, within,
 };
 
@@ -417,4 +417,45 @@ async fn a_session_stays_in_its_share_of_a_split() {
         }
     }
     assert_eq!(names.len(), 3);
+}
+
+#[tokio::test]
+async fn sessions_stay_while_the_configuration_changes_under_load() {
+    let [a, b, c] = three().await;
+    let d = Origin::answering("d").await;
+    let gateway = sticky(&[&a, &b, &c], "").await;
+    let web = gateway.web().await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let stopped = stopped.clone();
+        clients.spawn(async move {
+            let mut client = Client::connect(web).await;
+            let first = client.ask(Request::get("/")).await;
+            let cookie = cookie_of(&first);
+            let mut count = 0;
+            while !*stopped.borrow() {
+                let next = client.ask(with(&cookie)).await;
+                assert_eq!(next.status, 200);
+                assert_eq!(next.text(), first.text());
+                assert!(!next.fields.has("set-cookie"));
+                count += 1;
+            }
+            count
+        });
+    }
+    for endpoints in [[&d, &a, &b, &c], [&c, &b, &a, &d], [&a, &d, &c, &b]] {
+        let list = list(&endpoints);
+        gateway
+            .reload(CONFIG, &[("endpoints", &list), ("more", &"")])
+            .await;
+        // Each reload is followed by requests that saw it.
+        for _ in 0..4 {
+            assert_eq!(gateway.get("/").await.status, 200);
+        }
+    }
+    stop.send_replace(true);
+    for count in clients.join_all().await {
+        assert!(count > 0);
+    }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use arc_swap::ArcSwap;
@@ -14,7 +14,7 @@ use super::{
     balance::{balance, metadata},
 };
 use crate::{
-    balance::{ConnectionId, Endpoint, Member, Pool},
+    balance::{ConnectionId, Endpoint, Member, Pool, Settings, UpstreamLoad},
     config::{self, Code, Placed},
     observe::UpstreamMetrics,
     snapshot::{HostedEndpoint, Transport, Upstream, UpstreamTimeouts},
@@ -41,6 +41,8 @@ impl Compiler<'_> {
         let transport = Arc::new(self.transport(upstream)?);
         let health = self.health(upstream, &transport);
         let metrics = self.stores.metrics.upstream(name);
+        let load: Weak<UpstreamLoad> = Arc::downgrade(&self.stores.endpoints.load(name));
+        metrics.watch(load);
         let configured: Vec<HostedEndpoint> = upstream
             .endpoints
             .iter()
@@ -51,7 +53,10 @@ impl Compiler<'_> {
                 metadata: metadata(endpoint),
             })
             .collect();
-        let balance = balance(upstream);
+        let balance = Settings {
+            limits: self.limits(name, upstream),
+            ..balance(upstream)
+        };
         let hash = self.hash(upstream);
         let members = self.members(name, upstream, &transport, &metrics);
         let pool = Pool::build(&balance, members, &self.stores.endpoints.cursor(name));

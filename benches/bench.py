@@ -63,15 +63,20 @@ class Stage:
     def start(self, name, core, command, port, env=None):
         """Runs a process until the end of the stage, and returns it when it listens."""
         told = self.folder / f"{name}.out"
-        with open(told, "ab") as output:
-            process = subprocess.Popen(on_core(core, command), stdout=output, stderr=subprocess.STDOUT,
-                                       env={**os.environ, **(env or {})})
+        process = spawn(told, core, command, env)
         self._stack.callback(stop, process)
         try:
             wait_for_port(port, process)
         except Failed as error:
             raise Failed(f"{name}: {error}\n{told.read_text(errors='replace')[-2000:]}") from error
         return process
+
+
+def spawn(output, core, command, env=None):
+    """A process whose words go to a file."""
+    with open(output, "ab") as file:
+        return subprocess.Popen(on_core(core, command), stdout=file, stderr=subprocess.STDOUT,
+                                env={**os.environ, **(env or {})})
 
 
 def free_port():

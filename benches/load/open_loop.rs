@@ -139,7 +139,8 @@ impl Client {
     }
 
     async fn exchange(&mut self) -> io::Result<u16> {
-        let mut connection = match self.connection.take() {
+        let kept = self.connection.take();
+        let mut connection = match kept.filter(Connection::is_open) {
             Some(connection) => connection,
             None => Connection::new(TcpStream::connect(self.address).await?)?,
         };

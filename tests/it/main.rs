@@ -9,6 +9,7 @@ mod access_log;
 mod admin;
 mod balance;
 mod benches;
+mod checks;
 mod deadlines;
 mod demo;
 mod drain;

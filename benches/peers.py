@@ -56,7 +56,8 @@ def route_path(number):
 
 
 class Peer:
-    """A proxy in a world: `command` starts it, `reload` makes a running one take another world."""
+    """A proxy in a world: `write` puts down its configuration at `fresh`, `command` starts it, and `reload` makes a running
+    one take another world."""
 
     environment = {}
     # How the policies are called that the table of policies compares.
@@ -71,14 +72,20 @@ class Peer:
         self.folder = world.folder / name
         self.folder.mkdir(exist_ok=True)
         self.config = self.folder / f"{name}{self.suffix}"
+        self.fresh = self.folder / "fresh"
 
     @classmethod
     def find(cls):
         """The binary, or the name that would have been its."""
         return cls.program
 
-    def start(self, stage):
+    def prepare(self):
         self.write()
+        self.publish()
+        return self
+
+    def start(self, stage):
+        self.prepare()
         self.process = stage.start(self.name, PROXY_CPU, self.command(), self.world.ports["plain"], self.environment)
         return self
 
@@ -87,8 +94,13 @@ class Peer:
         self.world = world
         self.write()
         begin = time.monotonic()
+        self.publish()
         self.tell()
         return begin
+
+    def publish(self):
+        """Makes what was written its configuration, all at once: some watch their files."""
+        self.fresh.rename(self.config)
 
     def tell(self):
         self.process.send_signal(signal.SIGHUP)
@@ -163,7 +175,7 @@ class Portcullis(Peer):
             path = "{route_path(number)}*"
             upstream = "main"
             """)
-        write(self.config, "".join(lines))
+        write(self.fresh, "".join(lines))
 
 
 class Haproxy(Peer):
@@ -231,7 +243,7 @@ class Haproxy(Peer):
                 bind 127.0.0.1:{world.ports['admin']}
                 http-request use-service prometheus-exporter if {{ path /metrics }}
                 no log"""
-        write(self.config, text + "\n")
+        write(self.fresh, text + "\n")
 
     def syslog(self):
         """Where its lines go: its own standard output, which is a file."""
@@ -305,7 +317,7 @@ class Nginx(Peer):
         if world.logs:
             text += f"""
                 server {{ listen 127.0.0.1:{world.ports['admin']}; access_log off; location /metrics {{ stub_status; }} }}"""
-        write(self.config, text + """
+        write(self.fresh, text + """
             }
         """)
 
@@ -323,21 +335,16 @@ class Envoy(Peer):
     def command(self):
         return [self.binary, "-c", self.config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
 
-    def reload(self, world):
-        self.world = world
-        self.write_routes()
-        begin = time.monotonic()
-        self.tell()
-        return begin
+    def publish(self):
+        # It watches the folder of its routes for a file that is moved into it.
+        self.fresh.rename(self.folder / "routes.json")
 
     def tell(self):
-        # It watches the folder of its routes for a file that is moved into it.
-        self.fresh_routes().rename(self.routes())
+        pass
 
     def write(self):
         world = self.world
         self.write_routes()
-        self.tell()
         manager = {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "all",
@@ -346,7 +353,7 @@ class Envoy(Peer):
             "generate_request_id": False,
             "common_http_protocol_options": {"idle_timeout": f"{IDLE}s"},
             "upgrade_configs": [{"upgrade_type": "websocket"}],
-            "rds": {"route_config_name": "all", "config_source": {"path_config_source": {"path": str(self.routes())}}},
+            "rds": {"route_config_name": "all", "config_source": {"path_config_source": {"path": str(self.folder / "routes.json")}}},
             "http_filters": [{"name": "router", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
         }
@@ -378,12 +385,6 @@ class Envoy(Peer):
             config["stats_config"] = {"stats_matcher": {"reject_all": True}}
         self.config.write_text(json.dumps(config))
 
-    def routes(self):
-        return self.folder / "routes.json"
-
-    def fresh_routes(self):
-        return self.folder / "routes.new"
-
     def write_routes(self):
         world = self.world
         routes = [{"match": {"path": f"/generation-{world.generation}"},
@@ -395,7 +396,7 @@ class Envoy(Peer):
             "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
             "name": "all",
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}]}
-        self.fresh_routes().write_text(json.dumps(found))
+        self.fresh.write_text(json.dumps(found))
 
     @staticmethod
     def address(text):
@@ -419,86 +420,58 @@ class Envoy(Peer):
 
 class Caddy(Peer):
     program = "caddy"
-    suffix = ".Caddyfile"
+    suffix = ".json"
     version = ("version",)
-    environment = {"GOMAXPROCS": "1", "XDG_DATA_HOME": "/tmp/portcullis-caddy", "XDG_CONFIG_HOME": "/tmp/portcullis-caddy"}
+    environment = {"GOMAXPROCS": "1"}
 
     def command(self):
-        return [self.binary, "run", "--adapter", "caddyfile", "--config", self.config]
+        return [self.binary, "run", "--config", self.config]
 
     def tell(self):
-        # Its own client turns the file into JSON and hands that to the process.
-        subprocess.Popen([self.binary, "reload", "--adapter", "caddyfile", "--config", str(self.config)],
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **self.environment})
+        # Its own client hands the file to the process.
+        subprocess.Popen([self.binary, "reload", "--config", str(self.config)], stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL, env={**os.environ, **self.environment})
 
     def write(self):
         world = self.world
-        log = f"log {{\n output file {self.log()} {{\n roll_disabled\n }}\n format json\n }}" if world.logs else ""
-        text = f"""
-            {{
-                admin 127.0.0.1:{world.ports['admin']}
-                auto_https off
-                persist_config off
-                grace_period 5s
-                log default {{
-                    level ERROR
-                }}
-                servers {{
-                    timeouts {{
-                        idle {IDLE}s
-                    }}
-                }}
-                {'metrics' if world.logs else ''}
-            }}
-            (transport) {{
-                transport http {{
-                    versions {{args[0]}}
-                    compression off
-                    keepalive {IDLE}s
-                    keepalive_idle_conns 0
-                    keepalive_idle_conns_per_host 1024
-                }}
-            }}
-            (routes) {{
-                handle /generation-{world.generation} {{
-                    respond "here"
-                }}
-        """
-        for name, path, address in world.special():
-            text += f"""
-                handle {path}* {{
-                    reverse_proxy {address} {{
-                        import transport {'h2c' if name == 'grpc' else '1.1'}
-                    }}
-                }}
-            """
-        main = f"""reverse_proxy {' '.join(world.main_endpoints())} {{
-                        lb_policy round_robin
-                        import transport 1.1
-                    }}"""
-        text += "".join(f"""
-                handle {route_path(number)}* {{
-                    {main}
-                }}
-            """ for number in range(world.routes))
-        text += f"""
-                handle {{
-                    {main}
-                }}
-            }}
-            http://:{world.ports['plain']} {{
-                bind 127.0.0.1
-                {log}
-                import routes
-            }}
-            https://:{world.ports['tls']} {{
-                bind 127.0.0.1
-                tls {world.folder / 'site.crt'} {world.folder / 'site.key'}
-                {log}
-                import routes
-            }}
-        """
-        write(self.config, text)
+        routes = [self.route(f"/generation-{world.generation}", {"handler": "static_response", "body": "here"})]
+        routes += [self.route(f"{path}*", self.proxy((address,), "h2c" if name == "grpc" else "1.1"))
+                   for name, path, address in world.special()]
+        main = self.proxy(world.main_endpoints(), "1.1")
+        routes += [self.route(f"{route_path(number)}*", main) for number in range(world.routes)]
+        routes.append(self.route("*", main))
+        server = {"automatic_https": {"disable": True}, "idle_timeout": f"{IDLE}s", "routes": routes}
+        config = {
+            "admin": {"listen": f"127.0.0.1:{world.ports['admin']}", "config": {"persist": False}},
+            "logging": {"logs": {"default": {"level": "ERROR", "exclude": ["http.log.access"]}}},
+            "apps": {
+                "http": {"grace_period": "5s", "servers": {
+                    "plain": {"listen": [f"127.0.0.1:{world.ports['plain']}"], **server},
+                    "tls": {"listen": [f"127.0.0.1:{world.ports['tls']}"], "tls_connection_policies": [{}], **server}}},
+                "tls": {"certificates": {"load_files": [
+                    {"certificate": str(world.folder / "site.crt"), "key": str(world.folder / "site.key")}]}}},
+        }
+        if world.logs:
+            http = config["apps"]["http"]
+            http["metrics"] = {}
+            for one in http["servers"].values():
+                one["logs"] = {"default_logger_name": "requests"}
+            config["logging"]["logs"]["requests"] = {
+                "include": ["http.log.access.requests"], "encoder": {"format": "json"},
+                "writer": {"output": "file", "filename": str(self.log()), "roll": False}}
+        self.fresh.write_text(json.dumps(config))
+
+    @staticmethod
+    def route(path, handler):
+        return {"match": [{"path": [path]}], "handle": [handler], "terminal": True}
+
+    @staticmethod
+    def proxy(endpoints, version):
+        return {
+            "handler": "reverse_proxy", "upstreams": [{"dial": address} for address in endpoints],
+            "load_balancing": {"selection_policy": {"policy": "round_robin"}},
+            "transport": {"protocol": "http", "versions": [version], "compression": False,
+                          "keep_alive": {"idle_timeout": f"{IDLE}s", "max_idle_conns_per_host": 1024}}}
 
 
 # The first is ours; what it is measured against is the best of those behind `before`.
@@ -541,8 +514,7 @@ def main():
     certificate(folder)
     origins = {"http": 1, "grpc": 2, "websocket": 3, "upload": 4}
     peer = Portcullis("portcullis", World(folder, origins, logs=True, balance="peak_ewma", routes=10), "portcullis")
-    peer.write()
-    print(peer.config)
+    print(peer.prepare().config)
 
 
 if __name__ == "__main__":

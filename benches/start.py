@@ -25,8 +25,7 @@ def main():
         for _ in range(args.rounds):
             for name, routes in turns:
                 progress.turn(f"{name}, {routes} routes")
-                peer = PEERS[name](name, World(stage.folder, origins, routes=routes), found[name])
-                peer.write()
+                peer = PEERS[name](name, World(stage.folder, origins, routes=routes), found[name]).prepare()
                 begin = time.monotonic()
                 process = bench.spawn(stage.folder / f"{name}.out", bench.PROXY_CPU, peer.command(), peer.environment)
                 try:

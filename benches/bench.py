@@ -85,7 +85,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for_port(port, process=None, patience=180):
+def wait_for_port(port, process=None, patience=120):
     """Returns when something listens there."""
     end = time.monotonic() + patience
     while time.monotonic() < end:

@@ -440,7 +440,7 @@ class Caddy(Peer):
         main = self.proxy(world.main_endpoints(), "1.1")
         routes += [self.route(f"{route_path(number)}*", main) for number in range(world.routes)]
         routes.append(self.route("*", main))
-        server = {"automatic_https": {"disable": True}, "idle_timeout": f"{IDLE}s", "routes": routes}
+        server = {"protocols": ["h1", "h2"], "automatic_https": {"disable": True}, "idle_timeout": f"{IDLE}s", "routes": routes}
         config = {
             "admin": {"listen": f"127.0.0.1:{world.ports['admin']}", "config": {"persist": False}},
             "logging": {"logs": {"default": {"level": "ERROR", "exclude": ["http.log.access"]}}},

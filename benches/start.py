@@ -19,12 +19,15 @@ def main():
     args = bench.parsed(bench.settings(__doc__, **defaults), **defaults)
     found = present(args)
     turns = {(name, routes): [] for name in found for routes in (0, args.routes)}
+    given_up = set()
     progress = Progress("start-up", len(turns) * args.rounds, 2)
     with Stage() as stage:
         origins = start_origins(stage, args.load)
         for _ in range(args.rounds):
             for name, routes in turns:
                 progress.turn(f"{name}, {routes} routes")
+                if (name, routes) in given_up:
+                    continue
                 peer = PEERS[name](name, World(stage.folder, origins, routes=routes), found[name]).prepare()
                 begin = time.monotonic()
                 process = bench.spawn(stage.folder / f"{name}.out", bench.PROXY_CPU, peer.command(), peer.environment)
@@ -36,6 +39,7 @@ def main():
                     took = time.monotonic() - begin
                     turns[name, routes].append({"start_ms": took * 1e3, "rss_mb": resident(bench.pids_of(process.pid)) / 1e6})
                 except Failed as error:
+                    given_up.add((name, routes))
                     print(f"{name}, {routes} routes: {error}")
                 finally:
                     bench.stop(process)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::breaker::{Breaker, Pass};
 use super::cursor::Cursor;
 use super::endpoint::Endpoint;
 use super::limits::Limits;
@@ -16,6 +17,8 @@ pub struct Lease {
     counter: Option<Arc<Cursor>>,
     /// Whether the upstream as a whole counts it too.
     is_limited: bool,
+    /// The leave of the upstream's breaker, if it has one.
+    pass: Option<Pass>,
 }
 
 impl Lease {
@@ -60,6 +63,26 @@ impl Lease {
             index,
             counter: counter.map(Arc::clone),
             is_limited: false,
+            pass: None,
+        }
+    }
+
+    /// The same lease with the leave of the breaker.
+    pub(super) fn passed(mut self, pass: Option<Pass>) -> Self {
+        self.pass = pass;
+        self
+    }
+
+    /// Whose leave the attempt has; `None` without a breaker.
+    #[must_use]
+    pub fn breaker(&self) -> Option<&Breaker> {
+        self.pass.as_ref().map(|pass| &**pass.breaker())
+    }
+
+    /// Tells the breaker whether the attempt failed. It may be told again: an answer may begin well and break off.
+    pub fn judge(&self, failed: bool, now_ms: u64) {
+        if let Some(pass) = &self.pass {
+            pass.judge(failed, now_ms);
         }
     }
 

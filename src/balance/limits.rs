@@ -35,6 +35,8 @@ pub enum Refusal {
     NoEndpoint,
     /// There are endpoints, but they have as much as they take.
     Full,
+    /// The breaker is open. The number says after how many milliseconds it tries again.
+    BreakerOpen(u64),
 }
 
 impl Limits {

@@ -14,6 +14,8 @@ mod pool;
 mod settings;
 mod sticky;
 
+mod breaker;
+mod failures;
 mod limits;
 mod load;
 mod queue;
@@ -40,6 +42,7 @@ mod state;
 mod weights;
 
 pub use administration::Administration;
+pub use breaker::{Breaker, BreakerPhase};
 pub use context::PickContext;
 pub use cursor::Cursor;
 pub use endpoint::{ConnectionId, Endpoint};

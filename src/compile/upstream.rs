@@ -56,6 +56,7 @@ impl Compiler<'_> {
             .collect();
         let balance = Settings {
             limits: self.limits(name, upstream),
+            breaker: self.breaker(name, upstream),
             ..balance(upstream)
         };
         let hash = self.hash(upstream);

@@ -6,6 +6,7 @@
 
 // The language, table by table.
 pub mod access_log;
+pub mod breaker;
 pub mod document;
 pub mod filters;
 pub mod limits;
@@ -43,6 +44,7 @@ mod tests;
 use serde_json::{Value as Json, json};
 
 pub use access_log::AccessLog;
+pub use breaker::Breaker;
 pub use code::Code;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use limits::Limits;

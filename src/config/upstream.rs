@@ -10,6 +10,7 @@ use toml::de::DeValue;
 
 use super::{
     address::HostPort,
+    breaker::Breaker,
     code::Code,
     decode::{Decoder, Node, Setting},
     limits::Limits,
@@ -56,6 +57,8 @@ settings! {
         tunnel_idle_timeout: Timeout = default("1h");
         /// How much it takes at the same time. Without this key: anything.
         limits: Limits = optional, example { endpoint_requests = 100, queue = 200, queue_timeout = "2s" };
+        /// Leaves it alone for a while when too many requests fail. Without this key: never. `{}` takes the defaults.
+        breaker: Breaker = optional, example { failure_share = "50%", open_for = "5s" };
         /// Checks each endpoint from time to time. Without this key, only failed connections tell.
         health: Health = optional, example { path = "/healthz", interval = "2s" };
     }

@@ -22,7 +22,9 @@ use super::{
 use crate::{
     balance::Lease,
     filters::Reply,
-    gateway::{Exchange, Fault, Progress, Retry, Verdict, grpc_reply, head_of, reply_of},
+    gateway::{
+        Exchange, Fault, Progress, Retry, Verdict, grpc_reply, head_of, judged_at_end, reply_of,
+    },
     http::{BodyLength, Method, RequestHead, ResponseHead},
 };
 
@@ -243,6 +245,10 @@ impl<'a, C: Client> Carrier<'a, C> {
             return Err((fault, progress));
         }
         self.exchange.trailed(remote.grpc_status());
+        if lease.breaker().is_some() {
+            let trailers = remote.grpc_status();
+            judged_at_end(lease, outcome.err(), trailers, self.worker.now_ms());
+        }
         if let Err(fault) = outcome {
             // Part of the response may be out: no other endpoint can continue it.
             self.exchange.failed(fault);
@@ -269,7 +275,8 @@ impl<'a, C: Client> Carrier<'a, C> {
             match response.status {
                 101 if self.exchange.upgrade().is_none() => return Err(Fault::UpstreamProtocol),
                 101 => {
-                    self.exchange.first_byte(lease, self.worker.now_ms());
+                    self.exchange
+                        .first_byte(lease, response, self.worker.now_ms());
                     return Ok(BodyLength::UntilClose);
                 }
                 100..=199 => {
@@ -282,7 +289,8 @@ impl<'a, C: Client> Carrier<'a, C> {
                     transfer.flush_client();
                 }
                 _ => {
-                    self.exchange.first_byte(lease, self.worker.now_ms());
+                    self.exchange
+                        .first_byte(lease, response, self.worker.now_ms());
                     return Ok(length);
                 }
             }

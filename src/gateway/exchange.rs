@@ -9,7 +9,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry};
+use super::{Connection, Fault, Origin, Outcome, Progress, Retry, judged, retry};
 use crate::{
     balance::{Endpoint, Lease, Limits, PickContext, Refusal},
     filters::{CaptureView, Context, Original, TlsFacts},
@@ -113,6 +113,7 @@ impl Exchange {
             .map_err(|refusal| match refusal {
                 Refusal::NoEndpoint => Fault::NoEndpoint,
                 Refusal::Full => Fault::UpstreamOverloaded,
+                Refusal::BreakerOpen(left_ms) => Fault::BreakerOpen(seconds(left_ms)),
             })?;
         self.outcome.attempts += 1;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
@@ -172,6 +173,7 @@ impl Exchange {
             let metrics = &lease.endpoint().metrics;
             metrics.connect_failed(worker, fault.reason());
         }
+        judged::failed(lease, fault, self.request_is_out(), now_ms);
         let next = retry::after(fault, progress, &head.method, self.outcome.attempts);
         if next == Retry::Again {
             if let Some(upstream) = &self.upstream {
@@ -184,7 +186,8 @@ impl Exchange {
     }
 
     /// The head of the final response has come from the endpoint.
-    pub fn first_byte(&mut self, lease: &Lease, now_ms: u64) {
+    pub fn first_byte(&mut self, lease: &Lease, head: &ResponseHead, now_ms: u64) {
+        judged::answered(lease, head, now_ms);
         if let Some(asked) = self.outcome.asked_at {
             let took = asked.elapsed();
             self.outcome.first_byte = Some(took);
@@ -289,6 +292,15 @@ impl Exchange {
     #[must_use]
     pub const fn request_length(&self) -> BodyLength {
         self.length
+    }
+
+    /// Whether the endpoint has got all of the request, so that a wait is for it and not for the client.
+    fn request_is_out(&self) -> bool {
+        match self.length {
+            BodyLength::Empty => true,
+            BodyLength::Exact(bytes) => self.outcome.received >= bytes,
+            BodyLength::Chunked | BodyLength::UntilClose => false,
+        }
     }
 
     /// The scheme that the client used.
@@ -423,6 +435,11 @@ impl Exchange {
             scratch: &mut self.workspace,
         }
     }
+}
+
+/// Whole seconds, at least one.
+fn seconds(milliseconds: u64) -> u32 {
+    u32::try_from(milliseconds.div_ceil(1_000).max(1)).unwrap_or(u32::MAX)
 }
 
 fn some(text: &str) -> Option<&str> {

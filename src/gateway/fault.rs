@@ -29,6 +29,8 @@ pub enum Fault {
     QueueFull,
     /// No place came free in the time that may be waited for one.
     QueueTimeout,
+    /// The upstream's circuit breaker is open; it lets the next request through after so many seconds.
+    BreakerOpen(u32),
     /// No connection to an endpoint came about.
     ConnectFailed,
     /// Connecting took too long.
@@ -80,6 +82,7 @@ impl Fault {
             | Self::UpstreamOverloaded
             | Self::QueueFull
             | Self::QueueTimeout
+            | Self::BreakerOpen(_)
             | Self::Drained => 503,
             Self::ConnectFailed
             | Self::UpstreamTls
@@ -108,6 +111,7 @@ impl Fault {
             Self::UpstreamOverloaded => "upstream_overloaded",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::BreakerOpen(_) => "breaker_open",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamTls => "upstream_tls",
@@ -138,6 +142,7 @@ impl Fault {
             | Self::UpstreamOverloaded
             | Self::QueueFull
             | Self::QueueTimeout
+            | Self::BreakerOpen(_)
             | Self::ConnectFailed
             | Self::ConnectTimeout
             | Self::UpstreamTls

@@ -50,6 +50,7 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::UpstreamOverloaded
         | Fault::QueueFull
         | Fault::QueueTimeout
+        | Fault::BreakerOpen(_)
         | Fault::UpstreamMalformed(_)
         | Fault::UpstreamProtocol
         | Fault::UpstreamTimeout

@@ -54,6 +54,10 @@ fn limits(limits: &Limits) -> Value {
     json!({
         "requests": limits.requests,
         "endpoint_requests": limits.endpoint_requests,
+        "adaptive": limits.found().map(|(limit, baseline)| json!({
+            "limit": limit,
+            "baseline_ms": baseline.map(|baseline| baseline.as_secs_f64() * 1e3),
+        })),
         "queue": limits.queue.map(|queue| queue.places),
         "in_flight": limits.load.in_flight(),
         "waiting": limits.load.queue().waiting(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::adaptive::AdaptiveState;
 use super::breaker::{BreakerPhase, BreakerState};
 use super::queue::Queue;
 use crate::observe::metrics::{BreakerFigures, UpstreamFigures};
@@ -17,6 +18,7 @@ pub struct UpstreamLoad {
     in_flight: AtomicU32,
     queue: Arc<Queue>,
     breaker: BreakerState,
+    adaptive: AdaptiveState,
 }
 
 impl UpstreamLoad {
@@ -37,6 +39,11 @@ impl UpstreamLoad {
         &self.breaker
     }
 
+    /// What is known of its latency, if that limits it.
+    pub(super) const fn adaptive(&self) -> &AdaptiveState {
+        &self.adaptive
+    }
+
     /// Counts one more, unless there are `most`.
     pub(super) fn taken_below(&self, most: u32) -> bool {
         taken_below(&self.in_flight, most)
@@ -52,6 +59,10 @@ impl UpstreamLoad {
 impl UpstreamFigures for UpstreamLoad {
     fn waiting(&self) -> u64 {
         u64::from(self.queue.waiting())
+    }
+
+    fn concurrency_limit(&self) -> Option<u64> {
+        self.adaptive.shown().map(u64::from)
     }
 
     fn breaker(&self) -> Option<BreakerFigures> {

@@ -14,8 +14,10 @@ mod pool;
 mod settings;
 mod sticky;
 
+mod adaptive;
 mod breaker;
 mod failures;
+mod gradient;
 mod limits;
 mod load;
 mod queue;
@@ -41,6 +43,7 @@ mod ramp;
 mod state;
 mod weights;
 
+pub use adaptive::Adaptive;
 pub use administration::Administration;
 pub use breaker::{Breaker, BreakerPhase};
 pub use context::PickContext;

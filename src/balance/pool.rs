@@ -193,7 +193,11 @@ impl Pool {
         })
     }
 
-    fn lease_within(&self, limits: &Limits, context: &PickContext<'_>) -> Result<Lease, Refusal> {
+    fn lease_within(
+        &self,
+        limits: &Arc<Limits>,
+        context: &PickContext<'_>,
+    ) -> Result<Lease, Refusal> {
         let limited = PickContext {
             endpoint_requests: limits.endpoint_requests,
             ..*context
@@ -212,7 +216,7 @@ impl Pool {
             }
         }
         match self.chosen(context) {
-            Some(_) => Err(Refusal::Full),
+            Some(_) => Err(limits.refusal()),
             None => Err(Refusal::NoEndpoint),
         }
     }

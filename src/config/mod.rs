@@ -47,7 +47,7 @@ pub use access_log::AccessLog;
 pub use breaker::Breaker;
 pub use code::Code;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
-pub use limits::Limits;
+pub use limits::{Adaptive, Limits};
 pub use listener::Listener;
 pub use load::{Loaded, load, parse_str, parse_with};
 pub use place::{Place, Placed, Sources};

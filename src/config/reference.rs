@@ -254,6 +254,7 @@ mod tests {
             read_examples::<upstream::Endpoint>(),
             read_examples::<upstream::UpstreamTls>(),
             read_examples::<limits::Limits>(),
+            read_examples::<limits::Adaptive>(),
             read_examples::<breaker::Breaker>(),
             read_examples::<upstream::Health>(),
         ];

@@ -23,7 +23,8 @@ use crate::{
     balance::Lease,
     filters::Reply,
     gateway::{
-        Exchange, Fault, Progress, Retry, Verdict, grpc_reply, head_of, judged_at_end, reply_of,
+        Exchange, Fault, Progress, Retry, Verdict, grpc_reply, head_of, judged_at_end, measured,
+        reply_of,
     },
     http::{BodyLength, Method, RequestHead, ResponseHead},
 };
@@ -227,6 +228,10 @@ impl<'a, C: Client> Carrier<'a, C> {
             Ok(()) => self.response_head(remote, &mut transfer, lease).await,
             Err(fault) => Err(fault),
         };
+        if lease.is_measured() {
+            let head = head.as_ref().map(|_| &self.scratch.response);
+            measured(lease, head, transfer.waited(), self.worker.now_ms());
+        }
         let outcome = match head {
             Ok(length) => self.response_body(remote, &mut transfer, length).await,
             Err(fault) => Err(fault),

@@ -113,6 +113,7 @@ impl Exchange {
             .map_err(|refusal| match refusal {
                 Refusal::NoEndpoint => Fault::NoEndpoint,
                 Refusal::Full => Fault::UpstreamOverloaded,
+                Refusal::Slow => Fault::AdaptiveLimit,
                 Refusal::BreakerOpen(left_ms) => Fault::BreakerOpen(seconds(left_ms)),
             })?;
         self.outcome.attempts += 1;

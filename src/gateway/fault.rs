@@ -25,7 +25,9 @@ pub enum Fault {
     NoEndpoint,
     /// The upstream, or each of its endpoints, has as much as it takes, and nobody may wait.
     UpstreamOverloaded,
-    /// The same, and as many wait as may.
+    /// As much is in flight as the latency of the upstream's answers allows, and nobody may wait.
+    AdaptiveLimit,
+    /// The same as one of these, and as many wait as may.
     QueueFull,
     /// No place came free in the time that may be waited for one.
     QueueTimeout,
@@ -80,6 +82,7 @@ impl Fault {
             Self::ClientGone | Self::ClientStalled => 499,
             Self::NoEndpoint
             | Self::UpstreamOverloaded
+            | Self::AdaptiveLimit
             | Self::QueueFull
             | Self::QueueTimeout
             | Self::BreakerOpen(_)
@@ -109,6 +112,7 @@ impl Fault {
             Self::ClientStalled => "client_stalled",
             Self::NoEndpoint => "no_endpoint",
             Self::UpstreamOverloaded => "upstream_overloaded",
+            Self::AdaptiveLimit => "adaptive_limit",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
             Self::BreakerOpen(_) => "breaker_open",
@@ -140,6 +144,7 @@ impl Fault {
             | Self::ClientStalled => Blame::Client,
             Self::NoEndpoint
             | Self::UpstreamOverloaded
+            | Self::AdaptiveLimit
             | Self::QueueFull
             | Self::QueueTimeout
             | Self::BreakerOpen(_)

@@ -1,4 +1,6 @@
-//! What counts as a failure of an upstream, for its circuit breaker.
+//! What is told of an attempt to those who protect its upstream: the circuit breaker and the adaptive limit.
+
+use std::time::Duration;
 
 use super::{Blame, Fault, grpc_status};
 use crate::{balance::Lease, http::ResponseHead};
@@ -9,11 +11,7 @@ pub(super) fn answered(lease: &Lease, head: &ResponseHead, now_ms: u64) {
     let Some(breaker) = lease.breaker() else {
         return;
     };
-    let status = match grpc_status(&head.fields) {
-        Some(code) if head.status == 200 => status_of(code),
-        _ => head.status,
-    };
-    lease.judge(breaker.is_failure(status), now_ms);
+    lease.judge(breaker.is_failure(meaning(head)), now_ms);
 }
 
 /// There was no answer. `request_is_out` tells whether the endpoint had got all of the request.
@@ -39,6 +37,33 @@ pub fn judged_at_end(lease: &Lease, fault: Option<Fault>, trailers: Option<u32>,
     let trailed = trailers.is_some_and(|code| breaker.is_failure(status_of(code)));
     if broke_off || trailed {
         lease.judge(true, now_ms);
+    }
+}
+
+/// Notes how long the endpoint has had the request when its answer came, or did not come in time. What fails is often
+/// quick, and says nothing about how busy the endpoint is.
+pub fn measured(
+    lease: &Lease,
+    head: Result<&ResponseHead, &Fault>,
+    waited: Option<Duration>,
+    now_ms: u64,
+) {
+    let tells = match head {
+        Ok(head) => meaning(head) < 500,
+        Err(fault) => matches!(fault, Fault::UpstreamTimeout | Fault::RouteTimeout),
+    };
+    if let Some(waited) = waited
+        && tells
+    {
+        lease.measured(waited, now_ms);
+    }
+}
+
+/// The status of an answer, or the one that its gRPC status stands for.
+fn meaning(head: &ResponseHead) -> u16 {
+    match grpc_status(&head.fields) {
+        Some(code) if head.status == 200 => status_of(code),
+        _ => head.status,
     }
 }
 

@@ -19,7 +19,7 @@ pub use decide::Verdict;
 pub use exchange::{Exchange, grpc_status};
 pub use fault::{Blame, Fault};
 pub use forwarded::Origin;
-pub use judged::judged_at_end;
+pub use judged::{judged_at_end, measured};
 pub use outcome::Outcome;
 pub use reply::{grpc_reply, head_of, reply_of};
 pub use retry::{Progress, Retry};

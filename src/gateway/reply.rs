@@ -20,6 +20,7 @@ pub fn reply_of(fault: Fault) -> Reply {
     match fault {
         Fault::NoEndpoint
         | Fault::UpstreamOverloaded
+        | Fault::AdaptiveLimit
         | Fault::QueueFull
         | Fault::QueueTimeout
         | Fault::Drained => fields.push(b"retry-after", RETRY_AFTER),

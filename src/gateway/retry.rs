@@ -48,6 +48,7 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::ClientStalled
         | Fault::NoEndpoint
         | Fault::UpstreamOverloaded
+        | Fault::AdaptiveLimit
         | Fault::QueueFull
         | Fault::QueueTimeout
         | Fault::BreakerOpen(_)

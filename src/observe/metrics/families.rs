@@ -69,6 +69,8 @@ families! {
         "Requests that wait for a place at an upstream.";
     UPSTREAM_QUEUE: Histogram "upstream_queue_seconds" ["upstream"],
         "Time that requests waited for a place at an upstream, of those that had to.";
+    CONCURRENCY_LIMIT: Gauge "upstream_concurrency_limit" ["upstream"],
+        "Requests in flight that an upstream's adaptive limit allows at this moment.";
     BREAKER_STATE: Gauge "upstream_breaker_state" ["upstream"],
         "What an upstream's circuit breaker lets through: 0 everything (closed), 1 a few trials (half open), 2 nothing (open).";
     BREAKER_TRANSITIONS: Counter "upstream_breaker_transitions_total" ["upstream", "to"],

@@ -48,6 +48,8 @@ pub trait EndpointFigures: Send + Sync + std::fmt::Debug {
 pub trait UpstreamFigures: Send + Sync + std::fmt::Debug {
     /// How many exchanges wait for a place.
     fn waiting(&self) -> u64;
+    /// How many exchanges are allowed as long as answers take as long as they do; `None` if nobody finds that out.
+    fn concurrency_limit(&self) -> Option<u64>;
     /// What the circuit breaker does; `None` without one.
     fn breaker(&self) -> Option<BreakerFigures>;
 }
@@ -274,6 +276,13 @@ fn encode_limits(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
     let mut series = page.family(&families::UPSTREAM_WAITING);
     for (name, figures) in &watched {
         series.number(&[name], figures.waiting());
+    }
+    drop(series);
+    let mut series = page.family(&families::CONCURRENCY_LIMIT);
+    for (name, figures) in &watched {
+        if let Some(limit) = figures.concurrency_limit() {
+            series.number(&[name], limit);
+        }
     }
     drop(series);
     let breakers: Vec<_> = watched

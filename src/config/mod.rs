@@ -9,10 +9,13 @@ pub mod access_log;
 pub mod breaker;
 pub mod document;
 pub mod filters;
+pub mod health;
 pub mod limits;
 pub mod listener;
 pub mod route;
 pub mod server;
+pub mod sets;
+pub mod sticky;
 pub mod upstream;
 
 // The types that values have.

@@ -1,7 +1,7 @@
 //! `[upstream.NAME]`: endpoints, how to choose between them, how to speak to them.
 
 use std::{
-    num::{NonZeroU16, NonZeroU32, NonZeroUsize},
+    num::{NonZeroU16, NonZeroUsize},
     time::Duration,
 };
 
@@ -9,15 +9,18 @@ use serde_json::Value as Json;
 use toml::de::DeValue;
 
 use super::{
-    address::HostPort,
+    address::{HostPort, Name},
     breaker::Breaker,
     code::Code,
     decode::{Decoder, Node, Setting},
+    health::Health,
     limits::{Adaptive, Limits},
     percent::{LoadBound, Percent},
     place::Placed,
-    setting::{FilePath, TemplateText},
+    sets::Subset,
+    setting::{FilePath, Map, TemplateText},
     settings::{choices, settings},
+    sticky::Sticky,
     units::Timeout,
 };
 
@@ -38,6 +41,14 @@ settings! {
         /// When a smaller share of the endpoints passes its checks, all of them get requests: rather that than crush
         /// the rest. It goes for the backups apart. `"0%"` means never.
         panic_threshold: Percent = default("0%"), example "30%";
+        /// When a smaller share (by weight) of the endpoints of the gateway's own zone passes its checks, some requests go
+        /// to other zones: so many that none of the own zone gets more than it would at this share. `"0%"`: only when
+        /// none is left. Without this key: 70%. Needs `zone` in `[server]`.
+        zone_spill_below: Percent = optional, example "50%";
+        /// Lets requests be kept to a part of the endpoints.
+        subset: Subset = optional, example { label = "version", header = "x-version" };
+        /// Keeps each client at its endpoint by a cookie.
+        sticky: Sticky = optional, example { cookie = "users-at", secret = "${env:STICKY_SECRET}" };
         /// The time in which the share of an endpoint grows to its full size after it joined, recovered or was enabled
         /// again. `"0s"`: at once.
         slow_start: Duration = default("0s"), example "30s";
@@ -61,7 +72,7 @@ settings! {
         adaptive: Adaptive = optional, example { min = 10, max = 500 };
         /// Leaves it alone for a while when too many requests fail. Without this key: never. `{}` takes the defaults.
         breaker: Breaker = optional, example { failure_share = "50%", open_for = "5s" };
-        /// Checks each endpoint from time to time. Without this key, only failed connections tell.
+        /// Checks each endpoint from time to time. Without this key, only requests tell.
         health: Health = optional, example { path = "/healthz", interval = "2s" };
     }
 }
@@ -73,8 +84,15 @@ settings! {
         address: HostPort = required, example "10.0.0.1:9001";
         /// The share of the requests in relation to the other endpoints.
         weight: Weight = default(1), example 3;
-        /// Whether it gets requests only while none of the others is available.
+        /// Whether it gets requests only while none of the others is available: the same as `tier = 1`.
         backup: bool = default(false), example true;
+        /// The tier: an endpoint gets requests only while none of a lower tier is available. Without this key: 0, or 1
+        /// with `backup`.
+        tier: u8 = optional, example 2;
+        /// The zone that it is in, such as a data centre.
+        zone: Name = optional, example "a";
+        /// Names and values that tell endpoints apart, for `subset`.
+        labels: Map<String> = default({}), example { version = "2" };
     }
 }
 
@@ -91,26 +109,6 @@ settings! {
         key: FilePath = optional, example "tls/gateway.key";
         /// Whether the endpoint's certificate is verified. `false` lets anyone answer in its place.
         verify: bool = default(true);
-    }
-}
-
-settings! {
-    /// An active check: a GET request over HTTP/1.1 to each endpoint.
-    pub struct Health = "[upstream.NAME.health]" {
-        /// The path to ask for.
-        path: String = required, example "/healthz";
-        /// The `Host` to send. Without this key: the endpoint's address.
-        host: String = optional, example "users.internal";
-        /// The time between two checks.
-        interval: Timeout = default("5s");
-        /// The time for one check, connecting included.
-        timeout: Timeout = default("2s");
-        /// Failures in a row until the endpoint gets no requests.
-        unhealthy_after: NonZeroU32 = default(2);
-        /// Successes in a row until it gets them again.
-        healthy_after: NonZeroU32 = default(2);
-        /// The statuses that count as success: numbers, or whole classes such as `"2xx"`.
-        expected_status: Vec<Placed<StatusRange>> = default(["2xx"]), example ["2xx", 401];
     }
 }
 

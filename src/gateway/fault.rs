@@ -23,6 +23,8 @@ pub enum Fault {
     ClientStalled,
     /// The upstream has no endpoint that may be used.
     NoEndpoint,
+    /// The subset that the request wants has no endpoint that may be used.
+    NoSubset,
     /// The upstream, or each of its endpoints, has as much as it takes, and nobody may wait.
     UpstreamOverloaded,
     /// As much is in flight as the latency of the upstream's answers allows, and nobody may wait.
@@ -81,6 +83,7 @@ impl Fault {
             // Nobody is told: the figure nginx uses in logs.
             Self::ClientGone | Self::ClientStalled => 499,
             Self::NoEndpoint
+            | Self::NoSubset
             | Self::UpstreamOverloaded
             | Self::AdaptiveLimit
             | Self::QueueFull
@@ -111,6 +114,7 @@ impl Fault {
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
             Self::NoEndpoint => "no_endpoint",
+            Self::NoSubset => "no_subset",
             Self::UpstreamOverloaded => "upstream_overloaded",
             Self::AdaptiveLimit => "adaptive_limit",
             Self::QueueFull => "queue_full",
@@ -143,6 +147,7 @@ impl Fault {
             | Self::ClientGone
             | Self::ClientStalled => Blame::Client,
             Self::NoEndpoint
+            | Self::NoSubset
             | Self::UpstreamOverloaded
             | Self::AdaptiveLimit
             | Self::QueueFull

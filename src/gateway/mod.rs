@@ -13,6 +13,8 @@ mod judged;
 mod outcome;
 mod reply;
 mod retry;
+mod session;
+mod wishes;
 
 pub use connection::{Connection, TlsSession};
 pub use decide::Verdict;

@@ -9,6 +9,7 @@ mod access_log;
 mod admin;
 mod balance;
 mod breaker;
+mod benches;
 mod checks;
 mod deadlines;
 mod demo;

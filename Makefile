@@ -2,9 +2,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test setup deny fuzz compare figures bench setup-build setup-compare
+.PHONY: help run build test setup deny fuzz wall soak compare figures bench setup-build setup-wall setup-compare
 
-# What `make run` and `make compare` hand on, for example `make run ARGS='--http-port 18080'`.
+# What `make run`, `make wall`, `make soak` and `make compare` hand on, for example `make run ARGS='--http-port 18080'`.
 ARGS ?=
 step = @printf '\n==> %s\n'
 
@@ -44,6 +44,14 @@ fuzz: ## every fuzz target for a minute (needs cargo-fuzz and a nightly toolchai
 		cargo +nightly fuzz run "$$target" -- -max_total_time=60; \
 	done
 
+wall: build setup-wall ## attacks, with HAProxy and nginx beside it; 30 minutes, or ARGS='--seconds 5'
+	$(step) "attacking"
+	@tests/wall/wall.py $(ARGS)
+
+soak: build setup ## valid and hostile traffic for 10 minutes, each request accounted for; ARGS='--minutes 60'
+	$(step) "soaking"
+	@tests/wall/soak.py $(ARGS)
+
 compare: setup-compare ## speed beside HAProxy, nginx, Envoy and Caddy; about an hour, or ARGS=--quick
 	$(step) "building the release binary and the load generator (the first time takes some minutes)"
 	@cargo build --release --locked
@@ -59,6 +67,9 @@ bench: ## the steps of an exchange, each alone
 
 setup-build:
 	@packaging/setup.sh
+
+setup-wall:
+	@packaging/setup.sh wall
 
 setup-compare:
 	@packaging/setup.sh compare

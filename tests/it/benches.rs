@@ -1,4 +1,5 @@
-//! The comparisons in `benches` are run by hand; what they configure is checked with every change.
+//! The comparisons in `benches` and the attacks in `tests/wall` are run by hand; what they configure is checked with every
+//! change.
 
 use std::process::Stdio;
 
@@ -8,19 +9,35 @@ use crate::harness::{portcullis, within};
 
 #[tokio::test]
 async fn the_gateways_configuration_of_the_comparisons_is_valid() {
+    check("benches/peers.py", 1).await;
+}
+
+#[tokio::test]
+async fn the_gateways_configurations_of_the_wall_and_of_the_soak_are_valid() {
+    check("tests/wall/proxies.py", 2).await;
+}
+
+/// Checks the configurations that a script writes into a folder, and whose paths it prints.
+async fn check(script: &str, count: usize) {
     let folder = tempfile::tempdir().expect("a directory");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers.py");
     let writing = Command::new("python3")
-        .args(["-B", script])
+        .arg("-B")
+        .arg(format!("{}/{script}", env!("CARGO_MANIFEST_DIR")))
         .arg(folder.path())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let written = within("the configuration", writing).await.expect("python3");
-    let path = String::from_utf8_lossy(&written.stdout);
+    let written = within("the configurations", writing)
+        .await
+        .expect("python3");
     assert!(written.status.success(), "{written:?}");
-    let checked = portcullis(&["check", "--config", path.trim()]).await;
-    assert_eq!(checked.code, Some(0), "{checked:?}");
-    assert!(!checked.stdout.contains("warning"), "{checked:?}");
-    assert!(checked.stderr.is_empty(), "{checked:?}");
+    let text = String::from_utf8_lossy(&written.stdout);
+    let paths: Vec<_> = text.lines().collect();
+    assert_eq!(paths.len(), count, "{text}");
+    for path in paths {
+        let checked = portcullis(&["check", "--config", path]).await;
+        assert_eq!(checked.code, Some(0), "{checked:?}");
+        assert!(!checked.stdout.contains("warning"), "{checked:?}");
+        assert!(checked.stderr.is_empty(), "{checked:?}");
+    }
 }

@@ -11,9 +11,11 @@ use rustls::ServerConfig;
 use super::{Compiler, values};
 use crate::{
     config::{
-        Code, Listener, Place, Placed,
+        Code, Listener, OrOff, Place, Placed,
         listener::{Alpn, Certificate, ClientAuth, ListenerTls, TlsVersion},
+        rate::ByteRate,
         suggest,
+        units::{Size, Timeout},
     },
     http::{HeadLimits, MAX_FIELDS},
     listener::tls,
@@ -113,12 +115,16 @@ impl Compiler<'_> {
                     target: listener.max_target.bytes(),
                 },
                 streams: listener.max_streams.get(),
+                body: body_size(*listener.max_body_size),
+                receive_rate: byte_rate(*listener.min_body_rate),
+                send_rate: byte_rate(*listener.min_send_rate),
             },
             deadlines: Deadlines {
                 handshake: listener.handshake_timeout.get(),
                 head: listener.head_timeout.get(),
                 idle: listener.idle_timeout.get(),
                 body: listener.body_timeout.get(),
+                connection: listener.max_connection_age.limit().map(Timeout::get),
             },
             metrics: self.stores.metrics.listener(listener.name.as_str()),
         })
@@ -240,6 +246,16 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// The most bytes that a body may have; all there can be without a limit.
+pub(super) fn body_size(size: OrOff<Size>) -> u64 {
+    size.limit().map_or(u64::MAX, |size| size.bytes() as u64)
+}
+
+/// The least bytes that must move in a second; none without a limit.
+pub(super) fn byte_rate(rate: OrOff<ByteRate>) -> u64 {
+    rate.limit().map_or(0, ByteRate::bytes_per_second)
 }
 
 fn paths(pair: &Certificate) -> tls::CertificatePaths {

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Compiler, Upstreams, help_with, values};
+use super::{
+    Compiler, Upstreams, help_with,
+    listener::{body_size, byte_rate},
+    values,
+};
 use crate::{
     config::{self, Code, Map, Placed, place::Place, route::Share, suggest},
     filters::RouteShape,
@@ -159,6 +163,8 @@ impl Compiler<'_> {
             filters,
             action,
             timeout: route.timeout.as_ref().map(|timeout| timeout.get()),
+            max_body: route.max_body_size.as_ref().map(|size| body_size(**size)),
+            body_rate: route.min_body_rate.as_ref().map(|rate| byte_rate(**rate)),
             metrics: self.stores.metrics.route(route.name.as_str()),
         })
     }

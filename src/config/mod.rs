@@ -16,7 +16,9 @@ pub mod upstream;
 // The types that values have.
 pub mod address;
 pub mod number;
+pub mod or_off;
 pub mod percent;
+pub mod rate;
 pub mod setting;
 pub mod units;
 
@@ -46,6 +48,7 @@ pub use code::Code;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use listener::Listener;
 pub use load::{Loaded, load, parse_str, parse_with};
+pub use or_off::OrOff;
 pub use place::{Place, Placed, Sources};
 pub use reference::reference;
 pub use route::Route;

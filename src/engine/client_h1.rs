@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// The rest of an unwanted body that is read over, so that the connection can go on.
+pub(crate) const DRAINED: u64 = 64 * 1024;
+
 /// A client over HTTP/1.
 #[derive(Debug)]
 pub(crate) struct ClientH1<'a> {
@@ -145,6 +148,11 @@ impl Client for ClientH1<'_> {
     fn abort(&mut self) {
         self.aborted = true;
         self.keep = false;
+    }
+
+    fn forgo_body(&mut self) {
+        // What is too long to be read over ends the connection, and the response has to say so.
+        self.keep &= self.connection.rest_within(DRAINED);
     }
 
     fn last(&mut self) {

@@ -124,11 +124,23 @@ impl Door {
         let retired = Rc::clone(&self.retired);
         tracing::debug!(listener = %plan.name, %peer, "connection accepted");
         tokio::task::spawn_local(async move {
-            plan.metrics.connection_opened(worker.id);
+            // Whatever ends this task, a panic too, gives back what the connection holds.
+            let _counted = plan.metrics.connection_opened(worker.id);
+            let _held = (open, admitted);
+            let _watched = Watched(&worker);
             receive(&worker, &plan, tcp, peer, retired).await;
-            plan.metrics.connection_closed(worker.id);
-            drop((open, admitted));
         });
+    }
+}
+
+/// Counts a panic that no exchange has caught: it ends a connection, and the process goes on.
+struct Watched<'a>(&'a Worker);
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.metrics.gateway().panicked(self.0.id);
+        }
     }
 }
 

@@ -21,8 +21,10 @@ mod unwind;
 
 mod asserted;
 mod body;
+mod bounded;
 mod client_h1;
 mod client_h2;
+mod pace;
 mod transfer;
 mod upstream;
 
@@ -32,6 +34,7 @@ mod h2;
 mod connect;
 mod pool;
 
+mod age;
 mod buffers;
 mod date;
 mod deadline;

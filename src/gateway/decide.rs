@@ -35,7 +35,8 @@ impl Exchange {
         random: &mut dyn FnMut() -> u64,
     ) -> Verdict {
         self.length = length;
-        match self.prepare(head).and_then(|()| self.find_route(head)) {
+        let found = self.prepare(head).and_then(|()| self.find_route(head));
+        match found.and_then(|()| self.settle_terms(head)) {
             Ok(()) => {}
             Err(fault) => return self.refuse(fault),
         }

@@ -9,7 +9,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry};
+use super::{Connection, Fault, Origin, Outcome, Progress, Retry, Terms, retry};
 use crate::{
     balance::{Endpoint, Lease, PickContext},
     filters::{CaptureView, Context, Original, TlsFacts},
@@ -37,6 +37,8 @@ pub struct Exchange {
     pub(super) workspace: Vec<u8>,
     /// The length of the request's body.
     pub(super) length: BodyLength,
+    /// What the client is held to.
+    pub(super) terms: Terms,
     /// The protocol that the client wants to switch to; empty if none.
     pub(super) upgrade: SmallVec<[u8; 16]>,
     started: Instant,
@@ -66,6 +68,7 @@ impl Exchange {
                 scheme: connection.scheme(),
                 trusted: false,
             },
+            terms: Terms::of(&connection.listener.limits),
             snapshot,
             connection,
             route: None,

@@ -17,10 +17,14 @@ pub enum Fault {
     HeadTimeout,
     /// The client took too long over its body.
     BodyTimeout,
+    /// The client's body came in more slowly than it must.
+    BodyTooSlow,
     /// The client went away.
     ClientGone,
     /// The client does not read what it asked for.
     ClientStalled,
+    /// The client reads what it asked for more slowly than it must.
+    ClientTooSlow,
     /// The upstream has no endpoint that may be used.
     NoEndpoint,
     /// No connection to an endpoint came about.
@@ -67,9 +71,9 @@ impl Fault {
             Self::MethodNotAllowed => 405,
             Self::Misdirected => 421,
             Self::NoRoute => 404,
-            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::HeadTimeout | Self::BodyTimeout | Self::BodyTooSlow => 408,
             // Nobody is told: the figure nginx uses in logs.
-            Self::ClientGone | Self::ClientStalled => 499,
+            Self::ClientGone | Self::ClientStalled | Self::ClientTooSlow => 499,
             Self::NoEndpoint | Self::Drained => 503,
             Self::ConnectFailed
             | Self::UpstreamTls
@@ -92,8 +96,10 @@ impl Fault {
             Self::NoRoute => "no_route",
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",
+            Self::BodyTooSlow => "body_too_slow",
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
+            Self::ClientTooSlow => "client_too_slow",
             Self::NoEndpoint => "no_endpoint",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
@@ -119,8 +125,10 @@ impl Fault {
             | Self::NoRoute
             | Self::HeadTimeout
             | Self::BodyTimeout
+            | Self::BodyTooSlow
             | Self::ClientGone
-            | Self::ClientStalled => Blame::Client,
+            | Self::ClientStalled
+            | Self::ClientTooSlow => Blame::Client,
             Self::NoEndpoint
             | Self::ConnectFailed
             | Self::ConnectTimeout

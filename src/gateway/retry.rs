@@ -44,8 +44,10 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::NoRoute
         | Fault::HeadTimeout
         | Fault::BodyTimeout
+        | Fault::BodyTooSlow
         | Fault::ClientGone
         | Fault::ClientStalled
+        | Fault::ClientTooSlow
         | Fault::NoEndpoint
         | Fault::UpstreamMalformed(_)
         | Fault::UpstreamProtocol

@@ -40,6 +40,12 @@ pub struct ListenerLimits {
     pub head: HeadLimits,
     /// Concurrent HTTP/2 streams on one connection.
     pub streams: u32,
+    /// The size of a request body in bytes; `u64::MAX`: any.
+    pub body: u64,
+    /// Bytes per second at which a request body must come in; 0: any.
+    pub receive_rate: u64,
+    /// Bytes per second at which a client that does not keep up must take a response; 0: any.
+    pub send_rate: u64,
 }
 
 /// How long a client may take for each step; each is an absolute deadline, whatever trickles in meanwhile.
@@ -53,4 +59,6 @@ pub struct Deadlines {
     pub idle: Duration,
     /// Without any progress while a body is read from or written to the client.
     pub body: Duration,
+    /// For a connection as a whole, more or less, before it ends in order; `None`: no limit.
+    pub connection: Option<Duration>,
 }

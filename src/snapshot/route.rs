@@ -20,6 +20,10 @@ pub struct Route {
     pub action: Action,
     /// For the whole exchange; `None`: no limit.
     pub timeout: Option<Duration>,
+    /// The size of a request body in bytes, `u64::MAX` for any; `None`: that of the listener.
+    pub max_body: Option<u64>,
+    /// Bytes per second at which a request body must come in, 0 for any; `None`: that of the listener.
+    pub body_rate: Option<u64>,
     /// Where this route's figures go.
     pub metrics: Arc<RouteMetrics>,
 }

@@ -111,6 +111,22 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "deadlines::case_35_a_body_that_stalls_is_given_up",
             ),
             (
+                "min_body_rate",
+                "bodies::case_35_a_body_that_trickles_is_cut_off_although_it_never_stalls",
+            ),
+            (
+                "min_send_rate",
+                "bodies::case_36_a_response_that_is_read_by_the_byte_is_cut_off",
+            ),
+            (
+                "max_connection_age",
+                "limits::a_connection_ends_in_order_when_it_is_old",
+            ),
+            (
+                "max_body_size",
+                "bodies::a_declared_body_that_is_too_large_is_refused_before_the_upstream_hears_of_it",
+            ),
+            (
                 "max_connections",
                 "limits::connections_beyond_the_cap_of_a_listener_are_closed_at_once",
             ),
@@ -186,6 +202,14 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "timeout",
                 "failure::the_time_of_a_route_limits_the_whole_exchange",
+            ),
+            (
+                "max_body_size",
+                "bodies::a_route_has_its_own_size_of_bodies",
+            ),
+            (
+                "min_body_rate",
+                "bodies::a_route_has_its_own_rate_of_bodies",
             ),
             ("filters", "filters::filters_work_the_same_over_http2"),
             ("upstream", "routing::a_split_keeps_its_weights"),

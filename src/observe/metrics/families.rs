@@ -55,6 +55,8 @@ families! {
         "Connections that are open.";
     CONNECTIONS_REFUSED: Counter "connections_refused_total" ["listener", "reason"],
         "Connections closed before they were served.";
+    CONNECTIONS_ENDED: Counter "connections_ended_total" ["listener", "reason"],
+        "Connections that the gateway ended in order, by the setting or the event that asked for it.";
     TLS_HANDSHAKES: Counter "tls_handshakes_total" ["listener", "version", "resumed"],
         "TLS handshakes that succeeded.";
     TLS_HANDSHAKE_FAILURES: Counter "tls_handshake_failures_total" ["listener", "reason"],

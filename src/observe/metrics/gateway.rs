@@ -64,14 +64,13 @@ impl GatewayMetrics {
         }
     }
 
-    /// Counts a tunnel, which is open until [`Self::tunnel_closed`].
-    pub fn tunnel_opened(&self, worker: usize) {
+    /// Counts a tunnel, which is open until what this gives is dropped.
+    pub fn tunnel_opened(&self, worker: usize) -> OpenTunnel<'_> {
         self.cells.write(worker, |cells| cells.tunnels.add(1));
-    }
-
-    /// Counts the end of a tunnel.
-    pub fn tunnel_closed(&self, worker: usize) {
-        self.cells.write(worker, |cells| cells.tunnels.subtract(1));
+        OpenTunnel {
+            gateway: self,
+            worker,
+        }
     }
 
     /// Counts a panic that was caught.
@@ -162,6 +161,21 @@ impl GatewayMetrics {
         self.certificates
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a tunnel as open until it is dropped, by whatever ends it.
+#[derive(Debug)]
+#[must_use = "the tunnel counts as open as long as this lives"]
+pub struct OpenTunnel<'a> {
+    gateway: &'a GatewayMetrics,
+    worker: usize,
+}
+
+impl Drop for OpenTunnel<'_> {
+    fn drop(&mut self) {
+        let cells = &self.gateway.cells;
+        cells.write(self.worker, |cells| cells.tunnels.subtract(1));
     }
 }
 

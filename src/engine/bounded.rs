@@ -4,7 +4,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::body::{Fill, Source};
+use super::{
+    body::{Fill, Source},
+    conduit::Conduit,
+};
 use crate::{
     gateway::Fault,
     http::{Fields, HeadError},
@@ -17,8 +20,12 @@ pub(crate) struct Bounded<'a, S> {
 }
 
 impl<'a, S> Bounded<'a, S> {
-    /// `left` bytes may still come.
-    pub(crate) const fn new(source: &'a mut S, left: u64) -> Self {
+    /// At most `limit` bytes may come in all, `u64::MAX` for any number; so many have come.
+    pub(crate) const fn new(source: &'a mut S, limit: u64, come: u64) -> Self {
+        let left = match limit {
+            u64::MAX => u64::MAX,
+            limit => limit.saturating_sub(come),
+        };
         Self { source, left }
     }
 }
@@ -55,5 +62,17 @@ impl<S: Source> Source for Bounded<'_, S> {
 
     fn trailers(&mut self) -> Option<Fields> {
         self.source.trailers()
+    }
+
+    fn raw_rest(&self) -> Option<u64> {
+        self.source.raw_rest().filter(|rest| *rest <= self.left)
+    }
+
+    fn poll_pour(
+        &mut self,
+        cx: &mut Context<'_>,
+        conduit: &mut Conduit,
+    ) -> Poll<Result<(), Fault>> {
+        self.source.poll_pour(cx, conduit)
     }
 }

@@ -24,6 +24,7 @@ mod body;
 mod bounded;
 mod client_h1;
 mod client_h2;
+mod conduit;
 mod pace;
 mod transfer;
 mod upstream;

@@ -92,6 +92,11 @@ impl Transfer {
         }
     }
 
+    /// Whether bytes of the request's body were taken from the client, and are gone.
+    pub(crate) fn has_taken(&self) -> bool {
+        self.received > 0 || self.request.holds()
+    }
+
     /// An interim response was handed over: the client may wait for it.
     pub(crate) fn flush_client(&mut self) {
         self.interim = true;
@@ -126,11 +131,10 @@ impl Transfer {
         if let Poll::Ready(outcome) = remote.poll_head(cx, method, head) {
             return Poll::Ready(outcome);
         }
-        let stage = match (self.request, waits) {
-            _ if self.broken => Stage::EndpointAnswers,
-            (Flow::Done, _) => Stage::EndpointAnswers,
-            (_, Waits::Source) => Stage::ClientSends,
-            (_, Waits::Sink) => Stage::EndpointReads,
+        let stage = match waits {
+            _ if self.broken || self.request.is_done() => Stage::EndpointAnswers,
+            Waits::Source => Stage::ClientSends,
+            Waits::Sink => Stage::EndpointReads,
         };
         self.poll_deadline(cx, deadline, stage).map(Err)
     }
@@ -152,7 +156,7 @@ impl Transfer {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err((_, fault))) => return Poll::Ready(Err(fault)),
             // The protocols that are tunnelled have no half-open state: what one side ends is ended.
-            Poll::Pending => self.tunnel && (self.request == Flow::Done || self.broken),
+            Poll::Pending => self.tunnel && (self.request.is_done() || self.broken),
         };
         if done {
             return Poll::Ready(Ok(()));
@@ -176,8 +180,8 @@ impl Transfer {
         remote: &mut R,
         waits: &mut Waits,
     ) -> Result<(), Fault> {
-        if !self.broken && self.request != Flow::Done {
-            let mut body = Bounded::new(client, self.limits.body.saturating_sub(self.received));
+        if !self.broken && !self.request.is_done() {
+            let mut body = Bounded::new(client, self.limits.body, self.received);
             match self
                 .request
                 .poll(cx, &mut body, remote, &mut self.received, waits)
@@ -243,6 +247,7 @@ impl Transfer {
             }
         })
     }
+
     /// Charges the client for the time since the deadline was set, if it was the client that was waited for.
     fn settle(&mut self, now: Instant) {
         let Some(before) = self.armed else { return };

@@ -27,6 +27,7 @@ mod client_h2;
 mod conduit;
 mod pace;
 mod transfer;
+mod turn;
 mod upstream;
 
 mod h1;

@@ -27,6 +27,12 @@ pub enum Fault {
     ClientTooSlow,
     /// The upstream has no endpoint that may be used.
     NoEndpoint,
+    /// The upstream, or each of its endpoints, has as much as it takes, and nobody may wait.
+    UpstreamOverloaded,
+    /// The same, and as many wait as may.
+    QueueFull,
+    /// No place came free in the time that may be waited for one.
+    QueueTimeout,
     /// No connection to an endpoint came about.
     ConnectFailed,
     /// Connecting took too long.
@@ -74,7 +80,11 @@ impl Fault {
             Self::HeadTimeout | Self::BodyTimeout | Self::BodyTooSlow => 408,
             // Nobody is told: the figure nginx uses in logs.
             Self::ClientGone | Self::ClientStalled | Self::ClientTooSlow => 499,
-            Self::NoEndpoint | Self::Drained => 503,
+            Self::NoEndpoint
+            | Self::UpstreamOverloaded
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::Drained => 503,
             Self::ConnectFailed
             | Self::UpstreamTls
             | Self::UpstreamClosed
@@ -101,6 +111,9 @@ impl Fault {
             Self::ClientStalled => "client_stalled",
             Self::ClientTooSlow => "client_too_slow",
             Self::NoEndpoint => "no_endpoint",
+            Self::UpstreamOverloaded => "upstream_overloaded",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamTls => "upstream_tls",
@@ -130,6 +143,9 @@ impl Fault {
             | Self::ClientStalled
             | Self::ClientTooSlow => Blame::Client,
             Self::NoEndpoint
+            | Self::UpstreamOverloaded
+            | Self::QueueFull
+            | Self::QueueTimeout
             | Self::ConnectFailed
             | Self::ConnectTimeout
             | Self::UpstreamTls

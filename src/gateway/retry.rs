@@ -49,6 +49,9 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::ClientStalled
         | Fault::ClientTooSlow
         | Fault::NoEndpoint
+        | Fault::UpstreamOverloaded
+        | Fault::QueueFull
+        | Fault::QueueTimeout
         | Fault::UpstreamMalformed(_)
         | Fault::UpstreamProtocol
         | Fault::UpstreamTimeout

@@ -9,6 +9,7 @@ mod access_log;
 mod admin;
 mod balance;
 mod bodies;
+mod checks;
 mod deadlines;
 mod demo;
 mod drain;

@@ -157,11 +157,13 @@ impl Compiler<'_> {
                     .any(|host| matches!(host, HostPattern::Any)),
         };
         let filters = self.chain(&route.filters, &shape);
+        let subset = self.subset_of_route(route);
         let action = self.action(route, &shape, upstreams)?;
         Some(Route {
             name: route.name.as_str().into(),
             filters,
             action,
+            subset,
             timeout: route.timeout.as_ref().map(|timeout| timeout.get()),
             max_body: route.max_body_size.as_ref().map(|size| body_size(**size)),
             body_rate: route.min_body_rate.as_ref().map(|rate| byte_rate(**rate)),
@@ -241,9 +243,11 @@ impl Compiler<'_> {
         let targets: Vec<Option<SplitTarget>> = shares
             .iter()
             .map(|share| {
+                let subset = share.subset.as_ref();
                 Some(SplitTarget {
                     upstream: self.known_upstream(&share.upstream, upstreams)?,
                     weight: share.weight.get(),
+                    subset: subset.and_then(|subset| self.routed_subset(subset, &share.upstream)),
                 })
             })
             .collect();

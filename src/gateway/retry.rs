@@ -49,6 +49,7 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::ClientStalled
         | Fault::ClientTooSlow
         | Fault::NoEndpoint
+        | Fault::NoSubset
         | Fault::UpstreamOverloaded
         | Fault::QueueFull
         | Fault::QueueTimeout

@@ -9,6 +9,8 @@ pub mod access_log;
 pub mod document;
 pub mod filters;
 pub mod listener;
+pub mod overload;
+pub mod per_client;
 pub mod route;
 pub mod server;
 pub mod upstream;

@@ -9,6 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
+    overload::Overload,
     place::Placed,
     settings::{choices, settings},
 };
@@ -26,6 +27,10 @@ settings! {
         trusted_proxies: Vec<Placed<IpNet>> = default([]), example ["10.0.0.0/8", "192.168.1.7"];
         /// Open client connections of all listeners together. More are closed at once.
         max_connections: NonZeroUsize = default(15000);
+        /// Requests that are served at once, over all listeners; more get a 503.
+        max_concurrent_requests: NonZeroUsize = default(20000);
+        /// What happens when the process is short of something.
+        overload: Overload = default({}), example { shed_at = "85%" };
     }
 }
 

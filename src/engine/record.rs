@@ -27,7 +27,8 @@ impl<'a> Recorded<'a> {
                 Rc::clone(connection),
                 started,
                 Instant::now(),
-            ),
+            )
+            .under(worker.strain()),
             worker,
             scratch,
         }

@@ -9,14 +9,14 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Connection, Fault, Origin, Outcome, Progress, Retry, Terms, retry};
+use super::{Connection, Fault, Origin, Outcome, Progress, Retry, Terms, places::Taken, retry};
 use crate::{
     balance::{Endpoint, Lease, PickContext},
     filters::{CaptureView, Context, Original, TlsFacts},
     http::{BodyLength, Fields, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
     routing::Captures,
-    snapshot::{Route, Snapshot, Upstream},
+    snapshot::{Route, Snapshot, Strain, Upstream},
 };
 
 /// One exchange. It keeps the world it began in to its end.
@@ -31,6 +31,8 @@ pub struct Exchange {
     pub(super) captures: Captures,
     pub(super) origin: Origin,
     pub(super) request_id: String,
+    /// How strained the process was when it began.
+    pub(super) strain: Strain,
     /// What filters have changed in the target.
     original: Original,
     /// Working memory of the filters and of the hash.
@@ -39,6 +41,8 @@ pub struct Exchange {
     pub(super) length: BodyLength,
     /// What the client is held to.
     pub(super) terms: Terms,
+    /// Its places among the requests that are served at once; `None` when there were none left.
+    pub(super) place: Option<Taken>,
     /// The protocol that the client wants to switch to; empty if none.
     pub(super) upgrade: SmallVec<[u8; 16]>,
     started: Instant,
@@ -69,9 +73,11 @@ impl Exchange {
                 trusted: false,
             },
             terms: Terms::of(&connection.listener.limits),
+            place: Taken::of(&connection),
             snapshot,
             connection,
             route: None,
+            strain: Strain::None,
             upstream: None,
             endpoint: None,
             route_index: 0,
@@ -89,6 +95,13 @@ impl Exchange {
             wants_fresh: false,
             outcome: Outcome::default(),
         }
+    }
+
+    /// Says how strained the process is: what matters less is refused.
+    #[must_use]
+    pub const fn under(mut self, strain: Strain) -> Self {
+        self.strain = strain;
+        self
     }
 
     /// Chooses the endpoint for the next attempt.

@@ -7,7 +7,7 @@ use crate::{
     observe::RouteMetrics,
 };
 
-use super::Upstream;
+use super::{Importance, Upstream};
 
 /// What happens to the requests that a route wins.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Route {
     pub filters: Chain,
     /// The end of the chain.
     pub action: Action,
+    /// How much it matters when not everything can be served.
+    pub importance: Importance,
     /// For the whole exchange; `None`: no limit.
     pub timeout: Option<Duration>,
     /// The size of a request body in bytes, `u64::MAX` for any; `None`: that of the listener.

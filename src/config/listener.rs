@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::{
     address::Name,
     or_off::OrOff,
+    per_client::PerClient,
     place::Placed,
     rate::ByteRate,
     setting::FilePath,
@@ -54,6 +55,10 @@ settings! {
         max_body_size: OrOff<Size> = default("1GiB");
         /// Open connections over all workers. More are closed at once.
         max_connections: NonZeroUsize = default(10000);
+        /// What each client address may use.
+        per_client: PerClient = default({}), example { max_connections = 200 };
+        /// Requests that are served at once, over all connections; more get a 503. The process has such a limit too.
+        max_concurrent_requests: OrOff<NonZeroUsize> = default("off"), example 5000;
         /// Requests on one connection; after the last one it is closed.
         max_requests: NonZeroU64 = default(10000);
         /// The size of a whole request head (431 when it is larger).

@@ -11,6 +11,8 @@ pub mod filters;
 pub mod health;
 pub mod limits;
 pub mod listener;
+pub mod overload;
+pub mod per_client;
 pub mod route;
 pub mod server;
 pub mod sets;

@@ -10,6 +10,7 @@ use super::{
     decode::{Decoder, Node, Setting},
     filters::Filter,
     or_off::OrOff,
+    overload::Importance,
     place::Placed,
     rate::ByteRate,
     setting::{Map, TemplateText},
@@ -41,6 +42,8 @@ settings! {
         clients: Vec<Placed<IpNet>> = default([]), example ["10.0.0.0/8"];
         /// Decides before anything else: the higher number wins.
         priority: i32 = default(0);
+        /// How much its requests matter when the process is overloaded.
+        importance: Importance = default("normal");
         /// The time for a whole exchange, from the request head to the last byte of the response. Without this key
         /// there is no limit.
         timeout: Timeout = optional, example "15s";

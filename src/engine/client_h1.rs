@@ -91,7 +91,7 @@ impl Client for ClientH1<'_> {
     ) -> Result<(), Fault> {
         self.responded = true;
         // The world may have changed while the endpoint thought about it.
-        self.keep &= !self.worker.is_draining() && !self.facts.retired.get();
+        self.keep &= self.worker.parting().is_none() && !self.facts.retired.get();
         if self.awaits_continue && !self.connection.is_read() {
             // Whether the body will come now is for the client to decide, so nothing can follow it here.
             self.keep = false;

@@ -41,4 +41,4 @@ mod buffers;
 mod date;
 mod deadline;
 
-pub use workers::{DoorKey, Workers};
+pub use workers::{DoorKey, Gate, Workers};

@@ -155,8 +155,14 @@ async fn wait_for_request(
             if deadline.poll_expired(cx).is_ready() {
                 return Poll::Ready(Arrived::Never(deadline_word));
             }
-            if worker.is_draining() || connection.retired.get() {
+            if connection.retired.get() {
                 return Poll::Ready(Arrived::Never("draining"));
+            }
+            if let Some(reason) = worker
+                .parting()
+                .filter(|it| served > 0 || *it == "draining")
+            {
+                return Poll::Ready(Arrived::Never(reason));
             }
             Poll::Pending
         })
@@ -217,8 +223,11 @@ async fn serve_one(
     let (aborted, until_close) = (client.aborted, client.until_close);
     let is_last = refusal.is_none() && client.is_last;
     drop(recorded);
-    let ends = worker.is_draining() || connection.retired.get();
-    let why = last.or(if ends { Some("draining") } else { None });
+    let why = match worker.parting() {
+        _ if last.is_some() => last,
+        None if connection.retired.get() => Some("draining"),
+        parting => parting,
+    };
     if let Some(reason) = why.filter(|_| refusal.is_none() && !aborted && !keep && !is_last) {
         let metrics = &connection.listener.metrics;
         metrics.connection_ended(worker.id, reason);

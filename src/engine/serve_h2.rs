@@ -111,6 +111,13 @@ pub(crate) async fn serve(
             if (worker.is_draining() || shared.connection.retired.get()) && !leaving {
                 return Poll::Ready(Next::Leave("draining"));
             }
+            if !leaving
+                && shared.streams.get() == 0
+                && served > 0
+                && worker.strain().ends_connections()
+            {
+                return Poll::Ready(Next::Leave("overload"));
+            }
             if !leaving && age.poll_expired(cx).is_ready() {
                 return Poll::Ready(Next::Leave("max_connection_age"));
             }

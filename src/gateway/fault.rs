@@ -53,6 +53,12 @@ pub enum Fault {
     UpstreamTimeout,
     /// The route's time for the whole exchange is over.
     RouteTimeout,
+    /// As many requests are being served as may be.
+    RequestsFull,
+    /// The process is short of something, and the route does not matter enough.
+    Overloaded,
+    /// There is no descriptor left for a connection to an endpoint.
+    NoDescriptors,
     /// The process ends and did not wait any longer.
     Drained,
     /// The gateway itself failed.
@@ -87,6 +93,9 @@ impl Fault {
             | Self::UpstreamOverloaded
             | Self::QueueFull
             | Self::QueueTimeout
+            | Self::RequestsFull
+            | Self::Overloaded
+            | Self::NoDescriptors
             | Self::Drained => 503,
             Self::ConnectFailed
             | Self::UpstreamTls
@@ -127,6 +136,9 @@ impl Fault {
             Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::RouteTimeout => "route_timeout",
+            Self::RequestsFull => "requests_full",
+            Self::Overloaded => "overloaded",
+            Self::NoDescriptors => "no_descriptors",
             Self::Drained => "drained",
             Self::Internal => "internal",
         }
@@ -160,7 +172,11 @@ impl Fault {
             | Self::UpstreamProtocol
             | Self::UpstreamTimeout
             | Self::RouteTimeout => Blame::Upstream,
-            Self::Drained | Self::Internal => Blame::Gateway,
+            Self::RequestsFull
+            | Self::Overloaded
+            | Self::NoDescriptors
+            | Self::Drained
+            | Self::Internal => Blame::Gateway,
         }
     }
 }

@@ -23,6 +23,9 @@ pub fn reply_of(fault: Fault) -> Reply {
         | Fault::UpstreamOverloaded
         | Fault::QueueFull
         | Fault::QueueTimeout
+        | Fault::RequestsFull
+        | Fault::Overloaded
+        | Fault::NoDescriptors
         | Fault::Drained => fields.push(b"retry-after", RETRY_AFTER),
         Fault::MethodNotAllowed => {
             fields.push(b"allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")

@@ -57,6 +57,9 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::UpstreamProtocol
         | Fault::UpstreamTimeout
         | Fault::RouteTimeout
+        | Fault::RequestsFull
+        | Fault::Overloaded
+        | Fault::NoDescriptors
         | Fault::Drained
         | Fault::Internal => false,
     };

@@ -34,6 +34,14 @@ pub struct ListenerPlan {
 pub struct ListenerLimits {
     /// Open connections over all workers.
     pub connections: usize,
+    /// Open connections of one client.
+    pub client_connections: usize,
+    /// New connections of one client in such a time; `None`: any number.
+    pub client_rate: Option<(u32, Duration)>,
+    /// How many bits of an IPv6 address say who a client is.
+    pub ipv6_prefix: u8,
+    /// Requests that are served at once.
+    pub concurrent_requests: usize,
     /// Requests on one connection, after which it is closed.
     pub requests: u64,
     /// The size of a request head.

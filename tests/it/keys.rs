@@ -48,6 +48,33 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "max_connections",
                 "limits::connections_of_all_listeners_together_have_a_cap",
             ),
+            (
+                "max_concurrent_requests",
+                "per_client::all_listeners_together_serve_so_many_requests_at_once",
+            ),
+            (
+                "overload",
+                "strain::short_of_memory_only_what_matters_most_is_served_and_the_operator_sees_it",
+            ),
+        ],
+    ),
+    (
+        "[server.overload]",
+        &[
+            (
+                "max_memory",
+                "strain::short_of_memory_only_what_matters_most_is_served_and_the_operator_sees_it",
+            ),
+            ("relieve_at", "strain::the_shares_decide_what_is_done"),
+            ("shed_at", "strain::the_shares_decide_what_is_done"),
+            (
+                "relieve_delay",
+                "strain::a_worker_that_is_behind_ends_connections_and_then_refuses_requests",
+            ),
+            (
+                "shed_delay",
+                "strain::a_worker_that_is_behind_ends_connections_and_then_refuses_requests",
+            ),
         ],
     ),
     (
@@ -135,6 +162,14 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "limits::connections_beyond_the_cap_of_a_listener_are_closed_at_once",
             ),
             (
+                "per_client",
+                "per_client::one_client_cannot_take_all_connections",
+            ),
+            (
+                "max_concurrent_requests",
+                "per_client::a_listener_serves_so_many_requests_at_once",
+            ),
+            (
                 "max_requests",
                 "limits::case_38_a_connection_serves_so_many_requests",
             ),
@@ -167,6 +202,23 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("min_version", "tls::the_oldest_version_is_configured"),
             ("client_ca", "tls::clients_must_or_may_show_a_certificate"),
             ("client_auth", "tls::clients_must_or_may_show_a_certificate"),
+        ],
+    ),
+    (
+        "[listener.per_client]",
+        &[
+            (
+                "max_connections",
+                "per_client::one_client_cannot_take_all_connections",
+            ),
+            (
+                "connection_rate",
+                "per_client::one_client_cannot_connect_as_fast_as_it_likes",
+            ),
+            (
+                "ipv6_prefix",
+                "per_client::a_client_is_who_a_proxy_header_says_and_an_ipv6_client_is_its_prefix",
+            ),
         ],
     ),
     (
@@ -203,6 +255,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("query", "routing::conditions_narrow_a_route"),
             ("clients", "routing::conditions_narrow_a_route"),
             ("priority", "routing::priority_stands_above_everything"),
+            ("importance", "strain::the_shares_decide_what_is_done"),
             (
                 "timeout",
                 "failure::the_time_of_a_route_limits_the_whole_exchange",

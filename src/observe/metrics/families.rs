@@ -109,6 +109,10 @@ families! {
         "Writes to the access log that failed.";
     PANICS: Counter "panics_total" [],
         "Panics caught while serving: each one is a bug.";
+    OVERLOAD_LEVEL: Gauge "overload_level" ["resource"],
+        "0 while there is enough, 1 while connections are not kept, 2 while requests of low importance are refused, 3 while those of normal importance are refused too.";
+    MEMORY_LIMIT: Gauge "memory_limit_bytes" [],
+        "The memory that the process may use, with which overload is measured.";
     DRAINING: Gauge "draining" [],
         "1 while the gateway is finishing what runs and takes nothing new.";
     BUILD_INFO: Gauge "build_info" ["version"],

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 
-pub use gateway::{AccessLogMetrics, Certificate, GatewayMetrics, OpenTunnel};
+pub use gateway::{AccessLogMetrics, Certificate, GatewayMetrics, OpenTunnel, Shortage};
 pub use listener::{ListenerMetrics, OpenConnection, Resumed};
 pub use route::RouteMetrics;
 pub use upstream::{EndpointFigures, EndpointMetrics, UpstreamFigures, UpstreamMetrics};

@@ -1,6 +1,6 @@
 //! A process that is short of memory, of descriptors or of time: first its connections end, then it refuses requests.
 
-use crate::harness::{Client, Gateway, Origin, RawH2, Request, StreamEnd, within};
+use crate::harness::{Client, Gateway, Origin, RawH2, RawOrigin, Request, StreamEnd, within};
 
 /// A gateway with these keys in `[server.overload]` and three routes that matter more or less.
 fn routes(overload: &str) -> String {
@@ -219,7 +219,9 @@ async fn case_85_without_descriptors_accepting_pauses_and_recovers_and_the_admin
 
 #[tokio::test]
 async fn an_endpoint_is_not_blamed_for_a_lack_of_descriptors() {
-    let origin = Origin::answering("ok").await;
+    // Each request needs a connection of its own.
+    const ONCE: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+    let origin = RawOrigin::answering(ONCE).await;
     let gateway = Gateway::start_under(
         "ulimit -n 64",
         r#"

@@ -33,6 +33,8 @@ pub(crate) struct Transfer {
     /// Whether an interim response waits to go out.
     interim: bool,
     armed: Option<Armed>,
+    /// When the request was out and the wait for the endpoint began.
+    asked_at: Option<Instant>,
     /// The patience with the client as it sends, and as it reads.
     sending: Pace,
     reading: Pace,
@@ -81,6 +83,7 @@ impl Transfer {
             tunnel: false,
             interim: false,
             armed: None,
+            asked_at: None,
             sending: Pace::new(terms.receive_rate, client),
             reading: Pace::new(terms.send_rate, client),
             limits: Limits {
@@ -95,6 +98,11 @@ impl Transfer {
     /// Whether bytes of the request's body were taken from the client, and are gone.
     pub(crate) fn has_taken(&self) -> bool {
         self.received > 0 || self.request.holds()
+    }
+
+    /// How long the endpoint has had the whole request; `None` if it has answered before that.
+    pub(crate) fn waited(&self) -> Option<Duration> {
+        self.asked_at.map(|asked| asked.elapsed())
     }
 
     /// An interim response was handed over: the client may wait for it.
@@ -219,6 +227,9 @@ impl Transfer {
                 received: self.received,
                 sent: self.sent,
             });
+            if stage == Stage::EndpointAnswers && self.asked_at.is_none() {
+                self.asked_at = Some(now);
+            }
             let limit = match stage {
                 Stage::ClientSends => self.sending.left(),
                 Stage::ClientReads => self.reading.left(),

@@ -153,7 +153,7 @@ def judged(figures, scans):
     if ours := scans.get("portcullis"):
         if "failed" in ours["sslyze"]:
             words.append(f"sslyze: {ours['sslyze']['failed']}")
-        elif not tls.is_intermediate(ours["sslyze"]):
+        elif ours["sslyze"]["departures"]:
             words.append(f"TLS is not Mozilla's intermediate: {ours['sslyze']['departures']}")
     return words
 

@@ -84,7 +84,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("address", "reload::a_listener_moves_to_another_address"),
             (
                 "tls",
-                "tls::the_name_chooses_the_certificate_exact_over_wildcard_over_the_first",
+                "tls::case_64_the_name_chooses_the_certificate_exact_over_wildcard_over_the_first",
             ),
             (
                 "proxy_protocol",
@@ -141,7 +141,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
         &[
             (
                 "certificates",
-                "tls::the_name_chooses_the_certificate_exact_over_wildcard_over_the_first",
+                "tls::case_64_the_name_chooses_the_certificate_exact_over_wildcard_over_the_first",
             ),
             ("alpn", "http2::tls_without_h2_in_alpn_speaks_http1"),
             ("min_version", "tls::the_oldest_version_is_configured"),

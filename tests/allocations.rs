@@ -15,16 +15,17 @@ use std::{
 };
 
 use portcullis::{
-    balance::EndpointStates,
+    balance::{EndpointStates, StickyKey},
     compile::{Stores, TlsStore},
     control,
-    engine::{DoorKey, Workers},
+    engine::{DoorKey, Gate, Workers},
+    gateway::RequestGate,
     listener::{
         admission::{Admission, Places},
         bind::bind,
     },
     observe::{LogSink, Metrics},
-    snapshot::SnapshotCell,
+    snapshot::{Pressure, SnapshotCell},
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -57,6 +58,15 @@ fn an_exchange_allocates_no_more_than_it_did() {
     held("HTTP/1 by a hash", HTTP1, |exchanges| {
         client.exchange(hashed, exchanges);
     });
+    let session = format!(
+        "GET /sessions/x HTTP/1.1\r\nHost: localhost\r\nX-Version: 2\r\nCookie: at={}\r\n\r\n",
+        gateway.session
+    );
+    held("HTTP/1 in a session of a subset", HTTP1, |exchanges| {
+        client.exchange(session.as_bytes(), exchanges);
+    });
+    // A connection serves 10,000 requests.
+    let mut client = Client::connect(plain);
     held("HTTP/1 with a body", HTTP1_BODIES, |exchanges| {
         client.exchange(post, exchanges);
     });
@@ -170,6 +180,8 @@ fn answer(mut stream: TcpStream) {
 struct Gateway {
     plain: SocketAddr,
     tls: SocketAddr,
+    /// The cookie of a session.
+    session: String,
     _workers: Workers,
     _stores: Stores,
     _folder: tempfile::TempDir,
@@ -190,6 +202,11 @@ impl Gateway {
         let text = CONFIGURATION.replace("ORIGIN", &origin.to_string());
         std::fs::write(&path, text).unwrap();
 
+        std::fs::write(folder.path().join("sticky.key"), SECRET).unwrap();
+        let key = StickyKey::new(SECRET, "sessions");
+        let mut session = Vec::new();
+        key.write(key.id(origin), None, &mut session);
+
         let metrics = Arc::new(Metrics::new(1));
         let stores = Stores {
             access_logs: Some(LogSink::start(metrics.gateway().access_log()).unwrap()),
@@ -201,7 +218,14 @@ impl Gateway {
         let plans = snapshot.listeners.clone();
         let cell = SnapshotCell::new(snapshot);
         let sink = stores.access_logs.as_ref().unwrap();
-        let workers = Workers::start(1, &cell, &metrics, sink, Instant::now()).unwrap();
+        let workers = Workers::start(
+            1,
+            &cell,
+            &metrics,
+            sink,
+            (Instant::now(), &Arc::new(Pressure::new(1))),
+        )
+        .unwrap();
         let places = Arc::new(Places::new(100));
         let open = |name: &str| {
             let plan = plans.iter().find(|plan| &*plan.name == name).unwrap();
@@ -210,18 +234,25 @@ impl Gateway {
                 address: bound.local,
                 name: None,
             };
-            workers.open(&key, plan, &Admission::new(&places, 100), bound.sockets);
+            let gate = Gate {
+                admission: Admission::new(&places, 100),
+                requests: RequestGate::open(),
+            };
+            workers.open(&key, plan, &gate, bound.sockets);
             bound.local
         };
         Self {
             plain: open("plain"),
             tls: open("tls"),
+            session: String::from_utf8(session).unwrap(),
             _workers: workers,
             _stores: stores,
             _folder: folder,
         }
     }
 }
+
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 const CONFIGURATION: &str = r#"
 [access_log]
@@ -246,6 +277,16 @@ upstream = "origin"
 name = "hashed"
 path = "/hashed/*"
 upstream = "hashed"
+
+[[route]]
+name = "sessions"
+path = "/sessions/*"
+upstream = "sessions"
+
+[upstream.sessions]
+endpoints = [{ address = "ORIGIN", labels = { version = "2" } }]
+subset = { label = "version", header = "x-version" }
+sticky = { cookie = "at", secret = "${file:sticky.key}" }
 
 [upstream.origin]
 endpoints = ["ORIGIN"]

@@ -6,11 +6,14 @@
 
 // The language, table by table.
 pub mod access_log;
+pub mod breaker;
 pub mod document;
 pub mod filters;
 pub mod health;
 pub mod limits;
 pub mod listener;
+pub mod overload;
+pub mod per_client;
 pub mod route;
 pub mod server;
 pub mod sets;
@@ -20,7 +23,9 @@ pub mod upstream;
 // The types that values have.
 pub mod address;
 pub mod number;
+pub mod or_off;
 pub mod percent;
+pub mod rate;
 pub mod setting;
 pub mod units;
 
@@ -46,11 +51,13 @@ mod tests;
 use serde_json::{Value as Json, json};
 
 pub use access_log::AccessLog;
+pub use breaker::Breaker;
 pub use code::Code;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
-pub use limits::Limits;
+pub use limits::{Adaptive, Limits};
 pub use listener::Listener;
 pub use load::{Loaded, load, parse_str, parse_with};
+pub use or_off::OrOff;
 pub use place::{Place, Placed, Sources};
 pub use reference::reference;
 pub use route::Route;

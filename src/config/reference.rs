@@ -178,8 +178,8 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        access_log, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters, limits,
-        listener, place::Sources, route, server, sets, sticky, table, upstream,
+        access_log, breaker, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters,
+        limits, listener, place::Sources, route, server, sets, sticky, table, upstream,
     };
 
     #[test]
@@ -237,12 +237,14 @@ mod tests {
         let read = [
             read_examples::<Document>(),
             read_examples::<server::Server>(),
+            read_examples::<crate::config::overload::Overload>(),
             read_examples::<server::Admin>(),
             read_examples::<access_log::AccessLog>(),
             read_examples::<server::Log>(),
             read_examples::<listener::Listener>(),
             read_examples::<listener::ListenerTls>(),
             read_examples::<listener::Certificate>(),
+            read_examples::<crate::config::per_client::PerClient>(),
             read_examples::<route::Route>(),
             read_examples::<filters::RequestHeaders>(),
             read_examples::<filters::ResponseHeaders>(),
@@ -257,6 +259,8 @@ mod tests {
             read_examples::<sticky::Sticky>(),
             read_examples::<upstream::UpstreamTls>(),
             read_examples::<limits::Limits>(),
+            read_examples::<limits::Adaptive>(),
+            read_examples::<breaker::Breaker>(),
             read_examples::<crate::config::health::Health>(),
             read_examples::<crate::config::health::BodyMatch>(),
         ];

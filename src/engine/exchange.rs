@@ -22,7 +22,10 @@ use super::{
 use crate::{
     balance::Lease,
     filters::Reply,
-    gateway::{Exchange, Fault, Progress, Retry, Verdict, grpc_reply, head_of, reply_of},
+    gateway::{
+        Exchange, Fault, Progress, Retry, Verdict, grpc_reply, head_of, judged_at_end, measured,
+        reply_of,
+    },
     http::{BodyLength, Method, RequestHead, ResponseHead},
 };
 
@@ -47,6 +50,8 @@ pub(crate) trait Client: Source + Sink {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Ends the exchange so that the client cannot take what it got for all.
     fn abort(&mut self);
+    /// Nobody wants the rest of the request's body any more.
+    fn forgo_body(&mut self);
     /// No further request is read from this client: what it sent cannot be told apart from one.
     fn last(&mut self);
     /// Turns both bodies into bytes until either side ends.
@@ -108,11 +113,14 @@ impl<'a, C: Client> Carrier<'a, C> {
         self.exchange.failed(fault);
         if matches!(
             fault,
-            Fault::Request(_) | Fault::BodyTimeout | Fault::HeadTimeout
+            Fault::Request(_) | Fault::BodyTimeout | Fault::BodyTooSlow | Fault::HeadTimeout
         ) {
             self.client.last();
         }
-        let unheard = matches!(fault, Fault::ClientGone | Fault::ClientStalled);
+        let unheard = matches!(
+            fault,
+            Fault::ClientGone | Fault::ClientStalled | Fault::ClientTooSlow
+        );
         if unheard || self.client.has_responded() {
             self.client.abort();
             return;
@@ -132,6 +140,7 @@ impl<'a, C: Client> Carrier<'a, C> {
         self.exchange
             .answer(request, response, answer.reason, &mut || worker.random());
         let length = BodyLength::Exact(answer.body.len() as u64);
+        self.client.forgo_body();
         if let Err(fault) = self.client.respond(request, response, length, None) {
             self.exchange.failed(fault);
             return;
@@ -228,6 +237,10 @@ impl<'a, C: Client> Carrier<'a, C> {
             Ok(()) => self.response_head(remote, &mut transfer, lease).await,
             Err(fault) => Err(fault),
         };
+        if lease.is_measured() {
+            let head = head.as_ref().map(|_| &self.scratch.response);
+            measured(lease, head, transfer.waited(), self.worker.now_ms());
+        }
         let outcome = match head {
             Ok(length) => self.response_body(remote, &mut transfer, length).await,
             Err(fault) => Err(fault),
@@ -246,6 +259,10 @@ impl<'a, C: Client> Carrier<'a, C> {
             return Err((fault, progress));
         }
         self.exchange.trailed(remote.grpc_status());
+        if lease.breaker().is_some() {
+            let trailers = remote.grpc_status();
+            judged_at_end(lease, outcome.err(), trailers, self.worker.now_ms());
+        }
         if let Err(fault) = outcome {
             // Part of the response may be out: no other endpoint can continue it.
             self.exchange.failed(fault);
@@ -274,7 +291,8 @@ impl<'a, C: Client> Carrier<'a, C> {
             match response.status {
                 101 if self.exchange.upgrade().is_none() => return Err(Fault::UpstreamProtocol),
                 101 => {
-                    self.exchange.first_byte(lease, self.worker.now_ms());
+                    self.exchange
+                        .first_byte(lease, response, self.worker.now_ms());
                     return Ok(BodyLength::UntilClose);
                 }
                 100..=199 => {
@@ -287,7 +305,8 @@ impl<'a, C: Client> Carrier<'a, C> {
                     transfer.flush_client();
                 }
                 _ => {
-                    self.exchange.first_byte(lease, self.worker.now_ms());
+                    self.exchange
+                        .first_byte(lease, response, self.worker.now_ms());
                     return Ok(length);
                 }
             }
@@ -315,16 +334,10 @@ impl<'a, C: Client> Carrier<'a, C> {
             remote.tunnel();
             transfer.tunnel();
         }
-        let gateway = self.worker.metrics.gateway();
-        if upgraded {
-            gateway.tunnel_opened(self.worker.id);
-        }
+        let gateway = worker.metrics.gateway();
+        let _open = upgraded.then(|| gateway.tunnel_opened(worker.id));
         let (client, deadline) = (&mut *self.client, self.deadline);
-        let outcome = poll_fn(|cx| transfer.poll_rest(cx, client, remote, deadline)).await;
-        if upgraded {
-            gateway.tunnel_closed(self.worker.id);
-        }
-        outcome
+        poll_fn(|cx| transfer.poll_rest(cx, client, remote, deadline)).await
     }
 }
 

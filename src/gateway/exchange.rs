@@ -10,7 +10,8 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
-    Connection, Fault, Origin, Outcome, Progress, Retry, retry, session::Session, wishes::Wishes,
+    Connection, Fault, Origin, Outcome, Progress, Retry, Terms, judged, places::Taken, retry,
+    session::Session, wishes::Wishes,
 };
 use crate::{
     balance::{Endpoint, Lease, Limits, PickContext, Refusal},
@@ -18,7 +19,7 @@ use crate::{
     http::{BodyLength, Fields, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
     routing::Captures,
-    snapshot::{Route, Snapshot, Upstream},
+    snapshot::{Route, Snapshot, Strain, Upstream},
 };
 
 /// One exchange. It keeps the world it began in to its end.
@@ -33,12 +34,18 @@ pub struct Exchange {
     pub(super) captures: Captures,
     pub(super) origin: Origin,
     pub(super) request_id: String,
+    /// How strained the process was when it began.
+    pub(super) strain: Strain,
     /// What filters have changed in the target.
     original: Original,
     /// Working memory of the filters, the hash and the cookie of a session.
     pub(super) workspace: Vec<u8>,
     /// The length of the request's body.
     pub(super) length: BodyLength,
+    /// What the client is held to.
+    pub(super) terms: Terms,
+    /// Its places among the requests that are served at once; `None` when there were none left.
+    pub(super) place: Option<Taken>,
     /// The protocol that the client wants to switch to; empty if none.
     pub(super) upgrade: SmallVec<[u8; 16]>,
     pub(super) started: Instant,
@@ -70,9 +77,12 @@ impl Exchange {
                 scheme: connection.scheme(),
                 trusted: false,
             },
+            terms: Terms::of(&connection.listener.limits),
+            place: Taken::of(&connection),
             snapshot,
             connection,
             route: None,
+            strain: Strain::None,
             upstream: None,
             endpoint: None,
             route_index: 0,
@@ -96,6 +106,13 @@ impl Exchange {
     /// Exchanges the working memory for another one: whoever carries exchanges lends each the memory of the one before.
     pub fn swap_workspace(&mut self, workspace: &mut Vec<u8>) {
         std::mem::swap(&mut self.workspace, workspace);
+    }
+
+    /// Says how strained the process is: what matters less is refused.
+    #[must_use]
+    pub const fn under(mut self, strain: Strain) -> Self {
+        self.strain = strain;
+        self
     }
 
     /// Chooses the endpoint for the next attempt.
@@ -126,6 +143,8 @@ impl Exchange {
                 }
                 Refusal::NoEndpoint => Fault::NoEndpoint,
                 Refusal::Full => Fault::UpstreamOverloaded,
+                Refusal::Slow => Fault::AdaptiveLimit,
+                Refusal::BreakerOpen(left_ms) => Fault::BreakerOpen(seconds(left_ms)),
             })?;
         self.outcome.attempts += 1;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
@@ -186,6 +205,7 @@ impl Exchange {
             let metrics = &lease.endpoint().metrics;
             metrics.connect_failed(worker, fault.reason());
         }
+        judged::failed(lease, fault, self.request_is_out(), now_ms);
         let next = retry::after(fault, progress, &head.method, self.outcome.attempts);
         if next == Retry::Again {
             if let Some(upstream) = &self.upstream {
@@ -198,7 +218,8 @@ impl Exchange {
     }
 
     /// The head of the final response has come from the endpoint.
-    pub fn first_byte(&mut self, lease: &Lease, now_ms: u64) {
+    pub fn first_byte(&mut self, lease: &Lease, head: &ResponseHead, now_ms: u64) {
+        judged::answered(lease, head, now_ms);
         if let Some(asked) = self.outcome.asked_at {
             let took = asked.elapsed();
             self.outcome.first_byte = Some(took);
@@ -304,6 +325,15 @@ impl Exchange {
     #[must_use]
     pub const fn request_length(&self) -> BodyLength {
         self.length
+    }
+
+    /// Whether the endpoint has got all of the request, so that a wait is for it and not for the client.
+    fn request_is_out(&self) -> bool {
+        match self.length {
+            BodyLength::Empty => true,
+            BodyLength::Exact(bytes) => self.outcome.received >= bytes,
+            BodyLength::Chunked | BodyLength::UntilClose => false,
+        }
     }
 
     /// The scheme that the client used.
@@ -438,6 +468,11 @@ impl Exchange {
             scratch: &mut self.workspace,
         }
     }
+}
+
+/// Whole seconds, at least one.
+fn seconds(milliseconds: u64) -> u32 {
+    u32::try_from(milliseconds.div_ceil(1_000).max(1)).unwrap_or(u32::MAX)
 }
 
 fn some(text: &str) -> Option<&str> {

@@ -44,17 +44,24 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::NoRoute
         | Fault::HeadTimeout
         | Fault::BodyTimeout
+        | Fault::BodyTooSlow
         | Fault::ClientGone
         | Fault::ClientStalled
+        | Fault::ClientTooSlow
         | Fault::NoEndpoint
         | Fault::NoSubset
         | Fault::UpstreamOverloaded
+        | Fault::AdaptiveLimit
         | Fault::QueueFull
         | Fault::QueueTimeout
+        | Fault::BreakerOpen(_)
         | Fault::UpstreamMalformed(_)
         | Fault::UpstreamProtocol
         | Fault::UpstreamTimeout
         | Fault::RouteTimeout
+        | Fault::RequestsFull
+        | Fault::Overloaded
+        | Fault::NoDescriptors
         | Fault::Drained
         | Fault::Internal => false,
     };

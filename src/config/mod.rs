@@ -11,6 +11,7 @@ pub mod filters;
 pub mod health;
 pub mod limits;
 pub mod listener;
+pub mod outlier;
 pub mod route;
 pub mod server;
 pub mod upstream;

@@ -14,6 +14,7 @@ use super::{
     decode::{Decoder, Node, Setting},
     health::Health,
     limits::Limits,
+    outlier::Outlier,
     percent::{LoadBound, Percent},
     place::Placed,
     setting::{FilePath, TemplateText},
@@ -59,6 +60,9 @@ settings! {
         limits: Limits = optional, example { endpoint_requests = 100, queue = 200, queue_timeout = "2s" };
         /// Checks each endpoint from time to time. Without this key, only requests tell.
         health: Health = optional, example { path = "/healthz", interval = "2s" };
+        /// Ejects endpoints that serve badly. `{}` does so with its defaults; without this key, only those that take no
+        /// connections are set aside, for 1 s at first and twice as long each time, up to 30 s.
+        outlier: Outlier = optional, example { consecutive_failures = 10, latency = "300%" };
     }
 }
 

@@ -28,6 +28,7 @@ mod certificates;
 pub mod discovery;
 mod endpoints;
 pub mod health;
+mod outliers;
 pub mod watch;
 
 mod task;

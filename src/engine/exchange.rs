@@ -167,6 +167,8 @@ impl<'a, C: Client> Carrier<'a, C> {
             })?;
             let Err((fault, progress)) = self.attempt(&lease).await else {
                 lease.succeeded();
+                let place = (self.worker.id, self.worker.now_ms());
+                self.exchange.attempt_ended(&lease, place);
                 return Ok(());
             };
             match self.exchange.attempt_failed(

@@ -12,6 +12,7 @@ mod forwarded;
 mod outcome;
 mod reply;
 mod retry;
+mod verdict;
 
 pub use connection::{Connection, TlsSession};
 pub use decide::Verdict;

@@ -268,7 +268,9 @@ async fn an_ejection_has_its_time_and_a_longest_one() {
     .await;
     let for_ms = |line: &str| -> u64 {
         let line: Json = serde_json::from_str(line).expect("JSON");
-        let found = line.pointer("/fields/for_ms").or(line.get("for_ms"));
+        let found = line
+            .pointer("/fields/for_ms")
+            .or_else(|| line.get("for_ms"));
         found.and_then(Json::as_u64).expect("a time")
     };
     assert!(for_ms(&first) <= 400, "{first}");

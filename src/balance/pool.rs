@@ -576,7 +576,7 @@ mod tests {
         state.set_health(true, "", UNIX_EPOCH);
         state.connect_failed(0);
         assert_ne!(at(&pool, 10, &[]), 1);
-        state.succeeded();
+        state.takes_connections();
         // The next pool knows the session too, and one without the endpoint gives it up.
         assert_eq!(at(&upstream.pool(sticky(), &[1, 1, 1, 1]), 0, &[]), 1);
         assert_eq!(at(&upstream.pool(sticky(), &[1]), 0, &[]), 0);

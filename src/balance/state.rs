@@ -312,7 +312,7 @@ impl EndpointState {
     }
 
     /// Ends the setting aside: the endpoint took a connection. It starts slowly, in pools that have that.
-    pub(super) fn succeeded(&self) {
+    pub fn takes_connections(&self) {
         // Read first: the usual case must not write to a line that all workers read.
         if self.set_aside_until.load(Ordering::Relaxed) != 0 {
             self.ramp.cool();
@@ -533,7 +533,7 @@ mod tests {
         state.connect_failed(0);
         assert!(!state.is_up());
         state.connect_failed(1_000);
-        state.succeeded();
+        state.takes_connections();
         assert!(state.is_available(1_001));
         assert!(state.is_up());
         state.connect_failed(2_000);
@@ -593,7 +593,7 @@ mod tests {
             }),
             ("reachable", true, |state| {
                 state.connect_failed(0);
-                state.succeeded();
+                state.takes_connections();
             }),
         ];
         let state = EndpointState::default();

@@ -160,8 +160,8 @@ impl Exchange {
         if let Some(asked) = asked {
             let waited = asked.elapsed();
             self.outcome.upstream += waited;
-            if fault == Fault::UpstreamTimeout && !progress.heard {
-                self.took(lease, waited, now_ms);
+            if !progress.heard {
+                self.waited_in_vain(lease, (fault, waited), now_ms);
             }
         }
         self.blame(lease, (fault, progress, asked.is_some()), (worker, now_ms));

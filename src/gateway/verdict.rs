@@ -9,8 +9,32 @@ impl Exchange {
     /// The endpoint took so long for the head of its response, or longer.
     pub(super) fn took(&self, lease: &Lease, time: Duration, now_ms: u64) {
         lease.answered(time, now_ms);
-        if let Some(detector) = self.upstream.as_ref().and_then(|one| one.outlier.as_ref()) {
+        self.compare(lease, time);
+    }
+
+    fn compare(&self, lease: &Lease, time: Duration) {
+        let upstream = self.upstream.as_ref();
+        if let Some(detector) = upstream.and_then(|upstream| upstream.outlier.as_ref()) {
             detector.answered(lease.endpoint(), time);
+        }
+    }
+
+    /// Nothing was heard for so long: the endpoint is at least as slow.
+    pub(super) fn waited_in_vain(
+        &self,
+        lease: &Lease,
+        (fault, time): (Fault, Duration),
+        now_ms: u64,
+    ) {
+        match fault {
+            Fault::UpstreamTimeout | Fault::RouteTimeout => self.took(lease, time, now_ms),
+            // A client may go at any time, so this is news only if it waited longer than an answer takes.
+            Fault::ClientGone => match lease.endpoint().state.latency(now_ms) {
+                Some(known) if time > known => self.took(lease, time, now_ms),
+                Some(_) => {}
+                None => self.compare(lease, time),
+            },
+            _ => {}
         }
     }
 

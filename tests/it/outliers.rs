@@ -249,6 +249,41 @@ async fn an_endpoint_that_is_much_slower_than_the_others_is_ejected() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_clients_wait_for_in_vain_is_slow() {
+    let mute = RawOrigin::start(|_, mut connection| async move {
+        connection.rest().await;
+    })
+    .await;
+    let (one, other) = (Origin::answering("1").await, Origin::answering("2").await);
+    let gateway = Gateway::start(
+        "[[route]]\nname = \"all\"\nupstream = \"app\"\n\
+         [upstream.app]\nendpoints = [\"<one>\", \"<mute>\", \"<other>\"]\n\
+         outlier = { latency = \"300%\", interval = \"2s\", minimum_requests = 3 }\n",
+        &[("one", &one), ("mute", &mute), ("other", &other)],
+    )
+    .await;
+    let ejected = gateway.log().wait("an ejection", |line| {
+        (line.message() == "endpoint is ejected").then(|| line.text().to_owned())
+    });
+    // The gateway itself would wait for a minute; these clients do not.
+    let impatient = async {
+        loop {
+            let mut client = gateway.connect().await;
+            let patience = std::time::Duration::from_millis(100);
+            let _ = tokio::time::timeout(patience, client.try_ask(Request::get("/"))).await;
+        }
+    };
+    let line = tokio::select! {
+        line = ejected => line,
+        () = impatient => unreachable!("they ask on and on"),
+    };
+    assert!(
+        line.contains("\"latency\"") && line.contains(&mute.to_string()),
+        "{line}"
+    );
+}
+
+#[tokio::test]
 async fn an_ejection_has_its_time_and_a_longest_one() {
     let (bad, good) = (answering(500).await, Origin::answering("good").await);
     let gateway = start(

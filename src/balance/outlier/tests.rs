@@ -281,7 +281,7 @@ fn what_is_new_is_told_once() {
     fail(&detector, &pool, 0, 0, 3);
     let failed = Some(Ejection::ConsecutiveFailures);
     assert_eq!(state.ejection_news(), Some((refused, failed)));
-    state.succeeded();
+    state.takes_connections();
     assert_eq!(state.ejection_news(), None);
     state.end_ejection();
     assert_eq!(state.ejection_news(), Some((failed, None)));

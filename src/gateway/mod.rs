@@ -12,7 +12,9 @@ mod forwarded;
 mod outcome;
 mod reply;
 mod retry;
+mod session;
 mod verdict;
+mod wishes;
 
 pub use connection::{Connection, TlsSession};
 pub use decide::Verdict;

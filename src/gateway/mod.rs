@@ -15,8 +15,8 @@ mod places;
 mod reply;
 mod retry;
 mod session;
-mod verdict;
 mod terms;
+mod verdict;
 mod wishes;
 
 pub use connection::{Connection, TlsSession};

@@ -45,6 +45,7 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
         },
         "tls": upstream.transport.tls.is_some(),
         "checked": upstream.health.is_some(),
+        "watched": upstream.outlier.is_some(),
         "limits": upstream.balance.limits.as_deref().map(limits),
         "breaker": upstream.balance.breaker.as_deref().map(|each| breaker(each, now_ms)),
         "endpoints": endpoints,
@@ -91,6 +92,10 @@ fn endpoint(endpoint: &Endpoint, metadata: &Metadata, now_ms: u64) -> Value {
         "latency_ms": state.latency(now_ms).map(|latency| latency.as_secs_f64() * 1e3),
         "connect_failures": state.failures(),
         "connect_failures_in_a_row": state.failed_in_a_row(),
+        "ejected": state.ejection().map(|reason| json!({
+            "reason": reason.as_str(),
+            "for_ms": state.ejected_until(now_ms).map_or(0, |until| until - now_ms),
+        })),
         "set_aside_for_ms": set_aside.map(|until| until.saturating_sub(now_ms)),
         "health": {
             "reason": health.reason,
@@ -99,12 +104,14 @@ fn endpoint(endpoint: &Endpoint, metadata: &Metadata, now_ms: u64) -> Value {
     })
 }
 
-/// `draining` and `disabled`: an operator said so. `up`: it gets requests. `unhealthy`: a check says no. `set_aside`: it took no connection and rests for a while.
+/// `draining` and `disabled`: an operator said so. `up`: it gets requests. `unhealthy`: a check says no. `ejected`: it served badly. `set_aside`: it took no connection and rests for a while.
 fn word(state: &EndpointState, set_aside: Option<u64>) -> &'static str {
     if !state.is_in_service() {
         state.administration().as_str()
     } else if !state.is_healthy() {
         "unhealthy"
+    } else if state.is_ejected() {
+        "ejected"
     } else if set_aside.is_some() {
         "set_aside"
     } else {

@@ -45,12 +45,22 @@ impl Watchers {
     /// Tells every pool, and whoever waits for an endpoint. Comes after the change itself, so that a pool that counts
     /// again sees it.
     pub(super) fn tell(&self) {
-        let watchers = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        for changes in watchers.iter().filter_map(Weak::upgrade) {
-            changes.note();
-        }
-        drop(watchers);
+        tell_all(&self.pools.lock().unwrap_or_else(PoisonError::into_inner));
         self.upstream.queue().call();
+    }
+
+    /// Tells every pool that the endpoint has gone out of use, without waiting. While somebody else tells, nobody is told:
+    /// whoever calls this sees to it that they are told soon.
+    pub(super) fn try_tell(&self) {
+        if let Ok(watchers) = self.pools.try_lock() {
+            tell_all(&watchers);
+        }
+    }
+}
+
+fn tell_all(watchers: &[Weak<Changes>]) {
+    for changes in watchers.iter().filter_map(Weak::upgrade) {
+        changes.note();
     }
 }
 

@@ -39,6 +39,7 @@ mod changes;
 mod cursor;
 mod latency;
 mod maglev;
+mod outlier;
 mod ramp;
 mod state;
 mod weights;
@@ -54,6 +55,7 @@ pub use lease::Lease;
 pub use limits::{Limits, QueueSettings, Refusal};
 pub use load::UpstreamLoad;
 pub use metadata::{Member, Metadata};
+pub use outlier::{Detector, Ejection, OutlierSettings};
 pub use pool::Pool;
 pub use queue::{Queue, QueueFull, Ticket};
 pub use settings::{

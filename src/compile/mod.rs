@@ -10,6 +10,7 @@ mod filters;
 mod health;
 mod limits;
 mod listener;
+mod outlier;
 mod process;
 mod route;
 mod sets;

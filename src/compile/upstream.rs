@@ -37,6 +37,7 @@ impl Compiler<'_> {
         self.check_endpoints(name, upstream);
         let transport = Arc::new(self.transport(upstream)?);
         let health = self.health(upstream, &transport);
+        let outlier = self.outlier(name, upstream);
         let metrics = self.stores.metrics.upstream(name);
         let load: Weak<UpstreamLoad> = Arc::downgrade(&self.stores.endpoints.load(name));
         metrics.watch(load);
@@ -79,6 +80,7 @@ impl Compiler<'_> {
             },
             max_idle: upstream.max_idle.get(),
             health,
+            outlier,
             metrics,
         })
     }

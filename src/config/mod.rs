@@ -12,6 +12,7 @@ pub mod filters;
 pub mod health;
 pub mod limits;
 pub mod listener;
+pub mod outlier;
 pub mod overload;
 pub mod per_client;
 pub mod route;

@@ -263,6 +263,7 @@ mod tests {
             read_examples::<breaker::Breaker>(),
             read_examples::<crate::config::health::Health>(),
             read_examples::<crate::config::health::BodyMatch>(),
+            read_examples::<crate::config::outlier::Outlier>(),
         ];
         let titles: Vec<_> = all_tables().iter().map(|table| table.title).collect();
         assert_eq!(read.as_slice(), titles);

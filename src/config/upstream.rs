@@ -15,6 +15,7 @@ use super::{
     decode::{Decoder, Node, Setting},
     health::Health,
     limits::{Adaptive, Limits},
+    outlier::Outlier,
     percent::{LoadBound, Percent},
     place::Placed,
     sets::Subset,
@@ -74,6 +75,9 @@ settings! {
         breaker: Breaker = optional, example { failure_share = "50%", open_for = "5s" };
         /// Checks each endpoint from time to time. Without this key, only requests tell.
         health: Health = optional, example { path = "/healthz", interval = "2s" };
+        /// Ejects endpoints that serve badly. `{}` does so with its defaults; without this key, only those that take no
+        /// connections are set aside, for 1 s at first and twice as long each time, up to 30 s.
+        outlier: Outlier = optional, example { consecutive_failures = 10, latency = "300%" };
     }
 }
 

@@ -66,6 +66,7 @@ impl Bench {
             plane: Arc::clone(&plane),
             sockets,
             origin,
+            clock: std::time::Instant::now(),
         });
         let task = Task::start(controller.run_with(names.clone()));
         let bench = Self {

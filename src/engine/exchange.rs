@@ -179,6 +179,9 @@ impl<'a, C: Client> Carrier<'a, C> {
             })?;
             let Err((fault, progress)) = self.attempt(&lease).await else {
                 lease.succeeded();
+                let worker = self.worker;
+                self.exchange
+                    .attempt_ended(&lease, worker.id, || worker.now_ms());
                 return Ok(());
             };
             match self.exchange.attempt_failed(

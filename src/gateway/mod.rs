@@ -16,6 +16,7 @@ mod reply;
 mod retry;
 mod session;
 mod terms;
+mod verdict;
 mod wishes;
 
 pub use connection::{Connection, TlsSession};

@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 
 use super::health::HealthPlan;
 use crate::{
-    balance::{Metadata, Pool, Settings, StickyKey},
+    balance::{Detector, Metadata, Pool, Settings, StickyKey},
     filters::Template,
     observe::UpstreamMetrics,
 };
@@ -38,6 +38,8 @@ pub struct Upstream {
     pub max_idle: usize,
     /// The active check, if there is one.
     pub health: Option<HealthPlan>,
+    /// Who ejects endpoints that serve badly, if anyone does.
+    pub outlier: Option<Detector>,
     /// Where this upstream's figures go.
     pub metrics: Arc<UpstreamMetrics>,
 }

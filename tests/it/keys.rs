@@ -465,6 +465,10 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "health",
                 "health::a_sick_endpoint_leaves_its_requests_to_the_others",
             ),
+            (
+                "outlier",
+                "outliers::failures_in_a_row_eject_an_endpoint_at_once",
+            ),
         ],
     ),
     (
@@ -621,6 +625,47 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "verify",
                 "upstream_tls::an_upstream_is_verified_by_its_name_and_authority",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.outlier]",
+        &[
+            (
+                "consecutive_failures",
+                "outliers::failures_in_a_row_eject_an_endpoint_at_once",
+            ),
+            (
+                "failure_share",
+                "outliers::a_share_of_failures_ejects_an_endpoint_that_had_enough_requests",
+            ),
+            (
+                "latency",
+                "outliers::an_endpoint_that_is_much_slower_than_the_others_is_ejected",
+            ),
+            (
+                "minimum_requests",
+                "outliers::a_share_of_failures_ejects_an_endpoint_that_had_enough_requests",
+            ),
+            (
+                "failure_status",
+                "outliers::which_statuses_are_failures_is_configured",
+            ),
+            (
+                "interval",
+                "outliers::a_share_of_failures_ejects_an_endpoint_that_had_enough_requests",
+            ),
+            (
+                "ejection_time",
+                "outliers::an_ejection_has_its_time_and_a_longest_one",
+            ),
+            (
+                "max_ejection_time",
+                "outliers::an_ejection_has_its_time_and_a_longest_one",
+            ),
+            (
+                "max_ejected",
+                "outliers::so_much_of_a_pool_is_ejected_and_no_more",
             ),
         ],
     ),

@@ -192,7 +192,13 @@ impl Check {
         self.state
             .set_health(streak.healthy(), reason, SystemTime::now());
         match found {
-            Ok(()) => self.metrics.check_passed(),
+            Ok(()) => {
+                self.metrics.check_passed();
+                if self.plan.port.is_none() {
+                    // It took a connection where requests go, so there is nothing left to set it aside for.
+                    self.state.takes_connections();
+                }
+            }
             Err(_) => self.metrics.check_failed(),
         }
         if !changed && !was_assumed {

@@ -91,8 +91,14 @@ families! {
         "Bytes of request bodies and of tunnels sent to endpoints.";
     HEALTH_CHECKS: Counter "health_checks_total" ["upstream", "endpoint", "result"],
         "Active checks of endpoints, by result: passed or failed.";
+    ENDPOINT_EJECTIONS: Counter "endpoint_ejections_total" ["upstream", "endpoint", "reason"],
+        "Times an endpoint went out of use because of how it served: it took no connections, failed or was slow.";
+    ENDPOINT_RETURNS: Counter "endpoint_returns_total" ["upstream", "endpoint", "reason"],
+        "Times an endpoint came back into use, by the reason that it had been out of use for.";
+    ENDPOINT_EJECTED: Gauge "endpoint_ejected" ["upstream", "endpoint"],
+        "How many addresses of an endpoint are ejected by outlier detection.";
     ENDPOINT_UP: Gauge "endpoint_up" ["upstream", "endpoint"],
-        "1 while an endpoint passes its checks and takes connections; for a host name, while one of its addresses does.";
+        "1 while an endpoint passes its checks, takes connections and is not ejected; for a host name, while one of its addresses does.";
 
     // The configuration.
     CONFIG_RELOADS: Counter "config_reloads_total" ["result"],

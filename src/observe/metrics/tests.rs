@@ -136,6 +136,10 @@ impl EndpointFigures for Figures {
     fn is_up(&self) -> bool {
         self.1.load(Ordering::Relaxed)
     }
+
+    fn is_ejected(&self) -> bool {
+        false
+    }
 }
 
 #[test]

@@ -40,8 +40,10 @@ pub struct EndpointMetrics {
 pub trait EndpointFigures: Send + Sync + std::fmt::Debug {
     /// How many exchanges hold the endpoint at this moment.
     fn in_flight(&self) -> u64;
-    /// Whether the endpoint passes its checks and takes connections.
+    /// Whether the endpoint passes its checks, takes connections and is not ejected.
     fn is_up(&self) -> bool;
+    /// Whether the endpoint is ejected for how it serves.
+    fn is_ejected(&self) -> bool;
 }
 
 /// What only the one who balances knows of an upstream; asked at each scrape.
@@ -77,6 +79,8 @@ struct EndpointCells {
     received: Cell,
     sent: Cell,
     failed: Table<Cell>,
+    ejections: Table<Cell>,
+    returns: Table<Cell>,
     checks_passed: Cell,
     checks_failed: Cell,
 }
@@ -192,6 +196,20 @@ impl EndpointMetrics {
         self.cells.write(worker, |cells| count(&cells.failed, key));
     }
 
+    /// Counts an ejection, and why. Threads that are no workers give a number that no worker has.
+    pub fn ejected(&self, worker: usize, reason: &'static str) {
+        let key = self.words.id(reason) + 1;
+        self.cells
+            .write(worker, |cells| count(&cells.ejections, key));
+    }
+
+    /// Counts an endpoint's coming back, and why it had been gone. For threads that are no workers.
+    pub fn returned(&self, reason: &'static str) {
+        let key = self.words.id(reason) + 1;
+        self.cells
+            .write(usize::MAX, |cells| count(&cells.returns, key));
+    }
+
     /// Counts an active check that the endpoint passed. For threads that are no workers.
     pub fn check_passed(&self) {
         self.cells
@@ -219,14 +237,18 @@ impl EndpointMetrics {
         watched.push(figures);
     }
 
-    /// What is in flight in sum, and whether any of the addresses is up.
-    fn figures(&self) -> (u64, bool) {
-        self.lock_watched()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .fold((0, false), |(in_flight, up), figures| {
-                (in_flight + figures.in_flight(), up || figures.is_up())
-            })
+    /// What is in flight in sum, whether any of the addresses is up, and how many are ejected.
+    fn figures(&self) -> (u64, bool, u64) {
+        self.lock_watched().iter().filter_map(Weak::upgrade).fold(
+            (0, false, 0),
+            |(in_flight, up, ejected), figures| {
+                (
+                    in_flight + figures.in_flight(),
+                    up || figures.is_up(),
+                    ejected + u64::from(figures.is_ejected()),
+                )
+            },
+        )
     }
 
     fn lock_watched(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn EndpointFigures>>> {
@@ -329,14 +351,18 @@ fn encode_endpoints(endpoints: &[(&str, Arc<EndpointMetrics>)], page: &mut Page)
     });
     numbers(&families::UPSTREAM_RECEIVED_BYTES, |cells| &cells.received);
     numbers(&families::UPSTREAM_SENT_BYTES, |cells| &cells.sent);
-    let mut series = page.family(&families::UPSTREAM_CONNECT_FAILURES);
-    for (upstream, endpoint) in endpoints {
-        for (key, amount) in sums(&endpoint.cells, |cells| &cells.failed) {
-            let reason = endpoint.words.word(key - 1);
-            series.number(&[upstream, endpoint.name(), reason], amount);
+    let mut reasons = |family, part: fn(&EndpointCells) -> &Table<Cell>| {
+        let mut series = page.family(family);
+        for (upstream, endpoint) in endpoints {
+            for (key, amount) in sums(&endpoint.cells, part) {
+                let reason = endpoint.words.word(key - 1);
+                series.number(&[upstream, endpoint.name(), reason], amount);
+            }
         }
-    }
-    drop(series);
+    };
+    reasons(&families::UPSTREAM_CONNECT_FAILURES, |cells| &cells.failed);
+    reasons(&families::ENDPOINT_EJECTIONS, |cells| &cells.ejections);
+    reasons(&families::ENDPOINT_RETURNS, |cells| &cells.returns);
     let mut series = page.family(&families::HEALTH_CHECKS);
     for (upstream, endpoint) in endpoints {
         let passed = endpoint.cells.sum(|cells| &cells.checks_passed);
@@ -353,12 +379,17 @@ fn encode_endpoints(endpoints: &[(&str, Arc<EndpointMetrics>)], page: &mut Page)
         .map(|(upstream, endpoint)| ([*upstream, endpoint.name()], endpoint.figures()))
         .collect();
     let mut series = page.family(&families::UPSTREAM_IN_FLIGHT);
-    for (labels, (in_flight, _)) in &figures {
+    for (labels, (in_flight, _, _)) in &figures {
         series.number(labels, *in_flight);
     }
     drop(series);
     let mut series = page.family(&families::ENDPOINT_UP);
-    for (labels, (_, up)) in &figures {
+    for (labels, (_, up, _)) in &figures {
         series.number(labels, u64::from(*up));
+    }
+    drop(series);
+    let mut series = page.family(&families::ENDPOINT_EJECTED);
+    for (labels, (_, _, ejected)) in &figures {
+        series.number(labels, *ejected);
     }
 }

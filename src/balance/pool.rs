@@ -141,6 +141,14 @@ impl Pool {
         })
     }
 
+    /// Whether the endpoint of the session would serve the request, if it had room.
+    #[must_use]
+    pub fn keeps_session(&self, context: &PickContext<'_>) -> bool {
+        let subset = context.subset.filter(|_| self.subsets.is_some());
+        self.stuck(context)
+            .is_some_and(|own| subset.is_none_or(|value| self.is_in(own.index, value)))
+    }
+
     /// Whether any endpoint could be picked: not all are unhealthy, out of service or without weight.
     #[must_use]
     pub fn is_usable(&self) -> bool {

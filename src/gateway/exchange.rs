@@ -146,9 +146,12 @@ impl Exchange {
                 Refusal::Slow => Fault::AdaptiveLimit,
                 Refusal::BreakerOpen(left_ms) => Fault::BreakerOpen(seconds(left_ms)),
             })?;
+        let served_by = pool.sticky_id(lease.index());
+        // An endpoint that is merely full keeps its sessions: the request is only a guest at the other one.
+        let is_guest = served_by != self.session.at() && pool.keeps_session(&context);
+        self.session.serve(served_by.filter(|_| !is_guest));
         self.outcome.attempts += 1;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
-        self.session.serve(pool.sticky_id(lease.index()));
         Ok(lease)
     }
 

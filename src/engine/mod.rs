@@ -32,6 +32,7 @@ mod h1;
 mod h2;
 
 mod connect;
+mod places;
 mod pool;
 
 mod buffers;

@@ -181,6 +181,7 @@ async fn work(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Command>) {
     tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
     tokio::task::spawn_local(Rc::clone(&worker).deliver_records());
     tokio::task::spawn_local(Rc::clone(&worker).reap());
+    tokio::task::spawn_local(Rc::clone(&worker).yield_connections());
     let mut doors: HashMap<DoorKey, Rc<Door>> = HashMap::new();
     loop {
         let command = tokio::select! {

@@ -21,9 +21,11 @@ mod unwind;
 
 mod asserted;
 mod body;
+mod bounded;
 mod client_h1;
 mod client_h2;
 mod conduit;
+mod pace;
 mod transfer;
 mod turn;
 mod upstream;
@@ -35,8 +37,9 @@ mod connect;
 mod places;
 mod pool;
 
+mod age;
 mod buffers;
 mod date;
 mod deadline;
 
-pub use workers::{DoorKey, Workers};
+pub use workers::{DoorKey, Gate, Workers};

@@ -44,8 +44,10 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::NoRoute
         | Fault::HeadTimeout
         | Fault::BodyTimeout
+        | Fault::BodyTooSlow
         | Fault::ClientGone
         | Fault::ClientStalled
+        | Fault::ClientTooSlow
         | Fault::NoEndpoint
         | Fault::NoSubset
         | Fault::UpstreamOverloaded
@@ -57,6 +59,9 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::UpstreamProtocol
         | Fault::UpstreamTimeout
         | Fault::RouteTimeout
+        | Fault::RequestsFull
+        | Fault::Overloaded
+        | Fault::NoDescriptors
         | Fault::Drained
         | Fault::Internal => false,
     };

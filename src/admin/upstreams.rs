@@ -57,6 +57,8 @@ fn limits(limits: &Limits) -> Value {
     json!({
         "requests": limits.requests,
         "endpoint_requests": limits.endpoint_requests,
+        "connections": limits.connections,
+        "endpoint_connections": limits.endpoint_connections,
         "adaptive": limits.found().map(|(limit, baseline)| json!({
             "limit": limit,
             "baseline_ms": baseline.map(|baseline| baseline.as_secs_f64() * 1e3),

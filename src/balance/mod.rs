@@ -16,6 +16,7 @@ mod sticky;
 
 mod adaptive;
 mod breaker;
+mod connections;
 mod failures;
 mod gradient;
 mod limits;
@@ -47,6 +48,7 @@ mod weights;
 pub use adaptive::Adaptive;
 pub use administration::Administration;
 pub use breaker::{Breaker, BreakerPhase};
+pub use connections::{Bell, Bells, OpenConnection, Scarce};
 pub use context::PickContext;
 pub use cursor::Cursor;
 pub use endpoint::{ConnectionId, Endpoint};

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::administration::{Administration, AdministrationCell};
 use super::changes::{Changes, Watchers};
+use super::connections::OpenCount;
 use super::cursor::Cursor;
 use super::latency::Latency;
 use super::load::{UpstreamLoad, taken_below};
@@ -279,6 +280,16 @@ impl EndpointState {
         most.is_none_or(|most| self.in_flight() < most.get())
     }
 
+    /// The open connections to the endpoint.
+    pub(super) fn connections(&self) -> &OpenCount {
+        self.watchers.connections()
+    }
+
+    /// The upstream as a whole.
+    pub(super) fn upstream(&self) -> &UpstreamLoad {
+        self.watchers.upstream()
+    }
+
     pub(super) fn given_back(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -374,6 +385,10 @@ impl EndpointState {
 impl EndpointFigures for EndpointState {
     fn in_flight(&self) -> u64 {
         u64::from(self.in_flight())
+    }
+
+    fn connections(&self) -> u64 {
+        u64::from(self.connections().get())
     }
 
     /// A scrape has no gateway clock, so an endpoint that was set aside counts as down until it takes a connection.

@@ -34,6 +34,7 @@ mod h1;
 mod h2;
 
 mod connect;
+mod places;
 mod pool;
 
 mod age;

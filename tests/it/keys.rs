@@ -537,6 +537,14 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "endpoint_requests",
                 "overload::an_endpoint_at_its_limit_leaves_requests_to_the_others",
             ),
+            (
+                "connections",
+                "overload::all_connections_of_an_upstream_have_a_limit",
+            ),
+            (
+                "endpoint_connections",
+                "overload::connections_to_an_endpoint_have_a_limit_over_all_workers",
+            ),
             ("queue", "overload::a_full_queue_takes_nobody"),
             (
                 "queue_timeout",

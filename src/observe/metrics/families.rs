@@ -79,6 +79,8 @@ families! {
         "How often an upstream's circuit breaker became open, half_open or closed.";
     UPSTREAM_CONNECTIONS: Counter "upstream_connections_total" ["upstream", "endpoint"],
         "Connections opened to endpoints.";
+    UPSTREAM_CONNECTIONS_OPEN: Gauge "upstream_connections_open" ["upstream", "endpoint"],
+        "Connections to endpoints that are open or being opened, idle ones included.";
     UPSTREAM_CONNECTIONS_REUSED: Counter "upstream_connections_reused_total" ["upstream", "endpoint"],
         "Requests sent on a connection that was open already.";
     UPSTREAM_CONNECT_FAILURES: Counter "upstream_connect_failures_total" ["upstream", "endpoint", "reason"],

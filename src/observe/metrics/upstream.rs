@@ -40,6 +40,8 @@ pub struct EndpointMetrics {
 pub trait EndpointFigures: Send + Sync + std::fmt::Debug {
     /// How many exchanges hold the endpoint at this moment.
     fn in_flight(&self) -> u64;
+    /// How many connections to it are open.
+    fn connections(&self) -> u64;
     /// Whether the endpoint passes its checks, takes connections and is not ejected.
     fn is_up(&self) -> bool;
     /// Whether the endpoint is ejected for how it serves.
@@ -251,6 +253,13 @@ impl EndpointMetrics {
         )
     }
 
+    /// The open connections in sum.
+    fn connections(&self) -> u64 {
+        let watched = self.lock_watched();
+        let figures = watched.iter().filter_map(Weak::upgrade);
+        figures.map(|figures| figures.connections()).sum()
+    }
+
     fn lock_watched(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn EndpointFigures>>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -378,6 +387,11 @@ fn encode_endpoints(endpoints: &[(&str, Arc<EndpointMetrics>)], page: &mut Page)
         .iter()
         .map(|(upstream, endpoint)| ([*upstream, endpoint.name()], endpoint.figures()))
         .collect();
+    let mut series = page.family(&families::UPSTREAM_CONNECTIONS_OPEN);
+    for (upstream, endpoint) in endpoints {
+        series.number(&[upstream, endpoint.name()], endpoint.connections());
+    }
+    drop(series);
     let mut series = page.family(&families::UPSTREAM_IN_FLIGHT);
     for (labels, (in_flight, _, _)) in &figures {
         series.number(labels, *in_flight);

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod balance;
+mod endpoints;
 mod filters;
 mod listener;
 mod process;

@@ -1,24 +1,15 @@
 //! `[upstream.NAME]`: endpoints, protocols, TLS, health checks.
 
-use std::{
-    collections::HashSet,
-    hash::{DefaultHasher, Hash, Hasher},
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use super::{
-    Compiler, Upstreams,
-    balance::{balance, metadata},
-};
+use super::{Compiler, Upstreams, balance::balance, endpoints::configured};
 use crate::{
-    balance::{ConnectionId, Endpoint, Member, Pool},
+    balance::Pool,
     config::{self, Code, Placed, upstream::Health},
     http::parse_authority,
-    observe::UpstreamMetrics,
-    snapshot::{HealthPlan, HostedEndpoint, Transport, Upstream, UpstreamTimeouts},
+    snapshot::{HealthPlan, Upstream, UpstreamTimeouts},
 };
 
 impl Compiler<'_> {
@@ -42,26 +33,16 @@ impl Compiler<'_> {
         let health = upstream.health.as_ref().map(|health| self.health(health));
         let transport = Arc::new(self.transport(upstream)?);
         let metrics = self.stores.metrics.upstream(name);
-        let configured: Vec<HostedEndpoint> = upstream
-            .endpoints
-            .iter()
-            .map(|endpoint| HostedEndpoint {
-                host: endpoint.address.host.clone(),
-                port: endpoint.address.port,
-                weight: endpoint.weight.get(),
-                metadata: metadata(endpoint),
-            })
-            .collect();
         let balance = balance(upstream);
         let hash = self.hash(upstream);
-        let members = self.members(name, upstream, &transport, &metrics);
-        let pool = Pool::build(&balance, members, &self.stores.endpoints.cursor(name));
-        Some(Upstream {
+        let cursor = self.stores.endpoints.cursor(name);
+        let made = Upstream {
             name: name.as_str().into(),
-            pool: ArcSwap::from_pointee(pool),
+            pool: ArcSwap::from_pointee(Pool::build(&balance, Vec::new(), &cursor)),
             balance,
             hash,
-            configured,
+            configured: configured(upstream),
+            sources: ArcSwap::default(),
             transport,
             timeouts: UpstreamTimeouts {
                 connect: upstream.connect_timeout.get(),
@@ -72,7 +53,10 @@ impl Compiler<'_> {
             max_idle: upstream.max_idle.get(),
             health,
             metrics,
-        })
+        };
+        // Endpoints that have to be found join when their sources speak.
+        made.fill(&self.stores.endpoints, |_| &[]);
+        Some(made)
     }
 
     fn check_endpoints(&mut self, name: &Placed<String>, upstream: &Placed<config::Upstream>) {
@@ -100,33 +84,6 @@ impl Compiler<'_> {
                     .help("give it a larger `weight` instead");
             }
         }
-    }
-
-    /// The endpoints that need no name to be resolved. The others join when their names are.
-    fn members(
-        &self,
-        name: &str,
-        upstream: &config::Upstream,
-        transport: &Transport,
-        metrics: &UpstreamMetrics,
-    ) -> Vec<Member> {
-        let members = upstream.endpoints.iter().filter_map(|endpoint| {
-            let address = SocketAddr::new(endpoint.address.ip()?, endpoint.address.port);
-            let label = address.to_string();
-            let made = Endpoint {
-                address,
-                weight: endpoint.weight.get(),
-                connection: connection(transport, &endpoint.address.host, address),
-                state: self.stores.endpoints.endpoint(name, address),
-                metrics: metrics.endpoint(&label),
-                name: label.into(),
-            };
-            Some(Member {
-                endpoint: made,
-                metadata: metadata(endpoint),
-            })
-        });
-        members.collect()
     }
 
     fn health(&mut self, health: &Placed<Health>) -> HealthPlan {
@@ -160,16 +117,4 @@ impl Compiler<'_> {
                 .collect(),
         }
     }
-}
-
-/// What connections to this endpoint have in common. Where the transport has no TLS name of its own, the endpoint's host
-/// is verified and so belongs to it.
-fn connection(transport: &Transport, host: &str, address: SocketAddr) -> ConnectionId {
-    let mut hasher = DefaultHasher::new();
-    transport.identity.hash(&mut hasher);
-    address.hash(&mut hasher);
-    if transport.tls.as_ref().is_some_and(|tls| tls.name.is_none()) {
-        host.hash(&mut hasher);
-    }
-    ConnectionId(hasher.finish())
 }

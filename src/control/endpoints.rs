@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     discovery::{
-        Discovery, has_names, pool,
+        Discovery, has_sources,
         source::{SourceKey, Sources},
         uses,
     },
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     compile::Stores,
-    snapshot::{HostedEndpoint, Snapshot, Upstream},
+    snapshot::{Snapshot, Upstream},
 };
 
 /// Follows host names and checks endpoints, across snapshots. Belongs to the controller.
@@ -41,7 +41,7 @@ impl EndpointKeeper {
 
     /// Gives the upstreams of a snapshot the addresses that are known of their host names.
     pub(super) fn fill(&self, snapshot: &Snapshot) {
-        for upstream in snapshot.upstreams.iter().filter(|u| has_names(u)) {
+        for upstream in snapshot.upstreams.iter().filter(|u| has_sources(u)) {
             self.refresh(upstream);
         }
     }
@@ -51,6 +51,7 @@ impl EndpointKeeper {
         self.discovery.forget_others(snapshot);
         // What was heard while another snapshot was prepared counts for this one too.
         self.fill(snapshot);
+        self.discovery.tell(snapshot);
         self.health.follow(snapshot);
     }
 
@@ -68,9 +69,7 @@ impl EndpointKeeper {
     }
 
     fn refresh(&self, upstream: &Upstream) {
-        let found = |endpoint: &HostedEndpoint| self.discovery.found(endpoint);
-        let pool = pool::build(upstream, &self.stores.endpoints, found);
-        upstream.pool.store(Arc::new(pool));
+        upstream.fill(&self.stores.endpoints, |key| self.discovery.found(key));
     }
 }
 

@@ -5,7 +5,9 @@
 
 mod cell;
 mod listener;
+mod pool;
 mod route;
+mod source;
 mod upstream;
 
 use std::{net::IpAddr, sync::Arc};
@@ -17,8 +19,13 @@ use crate::{observe::AccessLog, routing::Router};
 pub use cell::{SnapshotCell, SnapshotReader};
 pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
 pub use route::{Action, Route, SplitTarget};
+pub use source::{
+    AddressFamily, DnsKey, DnsPlan, DnsRecords, Found, SourceFailure, SourceKey, SourceKnown,
+    SourceState,
+};
 pub use upstream::{
-    HealthPlan, HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream, UpstreamTimeouts,
+    HealthPlan, HostedEndpoint, Place, Protocol, ServerIdentity, Transport, Upstream,
+    UpstreamTimeouts,
 };
 
 /// Everything a request may need to know, frozen.

@@ -160,8 +160,8 @@ fn probe(upstream: &Upstream, plan: &HealthPlan, endpoint: &Endpoint) -> Result<
         Some(tls) => {
             let name = match &tls.name {
                 Some(name) => name.clone(),
-                None => server_name(&endpoint.name)
-                    .ok_or_else(|| format!("`{}` is no name for TLS", endpoint.name))?,
+                None => server_name(&endpoint.host)
+                    .ok_or_else(|| format!("`{}` is no name for TLS", endpoint.host))?,
             };
             Some((Arc::clone(&tls.config), name))
         }
@@ -170,17 +170,17 @@ fn probe(upstream: &Upstream, plan: &HealthPlan, endpoint: &Endpoint) -> Result<
         address: endpoint.address,
         protocol: upstream.transport.protocol,
         tls,
-        host: plan.host.clone().unwrap_or_else(|| endpoint.name.clone()),
+        host: plan
+            .host
+            .clone()
+            .unwrap_or_else(|| endpoint.authority().into()),
         path: plan.path.clone(),
         timeout: plan.timeout,
         expected_status: plan.expected_status.clone(),
     })
 }
 
-/// The host of an endpoint as the configuration writes it, without the port.
-fn server_name(endpoint: &str) -> Option<ServerName<'static>> {
-    let (host, _port) = endpoint.rsplit_once(':')?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).ok()
 }
 

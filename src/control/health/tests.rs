@@ -162,15 +162,3 @@ fn intervals_differ_by_no_more_than_a_tenth() {
     assert!(first_wait(interval, u64::MAX) <= FIRST_CHECKS);
     assert!(first_wait(Duration::from_millis(5), u64::MAX) <= Duration::from_millis(5));
 }
-
-#[test]
-fn the_name_for_tls_is_the_host_without_its_port() {
-    let name = |endpoint| server_name(endpoint).map(|name| name.to_str().into_owned());
-    assert_eq!(
-        name("users.internal:443"),
-        Some("users.internal".to_owned())
-    );
-    assert_eq!(name("[2001:db8::1]:443"), Some("2001:db8::1".to_owned()));
-    assert_eq!(name("127.0.0.1:443"), Some("127.0.0.1".to_owned()));
-    assert_eq!(name("not a name:443"), None);
-}

@@ -8,6 +8,7 @@ use super::families;
 use super::histogram::{Histogram, Total, WAITING};
 use super::labels::UpstreamId;
 use super::page::Page;
+use super::sources::{NamedSource, Sources};
 use super::table::{Table, count, sums};
 use super::words::Words;
 use crate::observe::record::AccessRecord;
@@ -22,6 +23,7 @@ pub struct UpstreamMetrics {
     cells: Sharded<Cells>,
     /// Written when a snapshot is compiled or discovery finds an endpoint, read by scrapes; never by a request.
     endpoints: Mutex<BTreeMap<Box<str>, Arc<EndpointMetrics>>>,
+    pub(super) sources: Sources,
 }
 
 /// The metrics of all endpoints that have one name in one upstream: a host name may stand for several addresses.
@@ -65,6 +67,7 @@ impl UpstreamMetrics {
             workers,
             cells: Sharded::new(workers),
             endpoints: Mutex::default(),
+            sources: Sources::default(),
         }
     }
 
@@ -89,6 +92,11 @@ impl UpstreamMetrics {
         });
         endpoints.insert(name.into(), Arc::clone(&endpoint));
         endpoint
+    }
+
+    /// Asks these sources from now on, and no others, for their figures.
+    pub fn set_sources(&self, sources: Vec<NamedSource>) {
+        self.sources.replace(sources);
     }
 
     /// Counts an attempt that was made again, and why.

@@ -29,6 +29,7 @@ mod reload;
 mod routing;
 mod start;
 mod streaming;
+mod system_calls;
 mod tls;
 mod trailers;
 mod upstream_tls;

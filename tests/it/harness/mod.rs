@@ -14,6 +14,7 @@ mod pki;
 mod program_log;
 mod raw_h2;
 mod raw_origin;
+mod system_calls;
 mod tools;
 mod websocket;
 
@@ -32,6 +33,7 @@ pub(crate) use origin::{Gate, Origin, blackhole, refusing_address};
 pub(crate) use pki::{Authority, Identity};
 pub(crate) use raw_h2::{RawH2, StreamEnd};
 pub(crate) use raw_origin::{RawOrigin, RecordingOrigin};
+pub(crate) use system_calls::{Call, SystemCalls};
 pub(crate) use tools::{curl, h2load, nghttp};
 pub(crate) use websocket::{WebSocketOrigin, websocket};
 

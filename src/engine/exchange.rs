@@ -236,7 +236,7 @@ impl<'a, C: Client> Carrier<'a, C> {
         {
             let progress = Progress {
                 reused: remote.connect_time().is_none(),
-                body_taken: transfer.received > 0,
+                body_taken: transfer.has_taken(),
                 head_sent: remote.is_touched(),
                 heard: remote.has_heard(),
             };

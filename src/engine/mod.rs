@@ -23,6 +23,7 @@ mod asserted;
 mod body;
 mod client_h1;
 mod client_h2;
+mod conduit;
 mod transfer;
 mod upstream;
 

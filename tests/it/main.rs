@@ -21,6 +21,7 @@ mod http10;
 mod http2;
 mod interim;
 mod keys;
+mod large_bodies;
 mod limits;
 mod metrics;
 mod program_log;

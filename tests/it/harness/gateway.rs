@@ -262,6 +262,15 @@ impl Gateway {
             .count()
     }
 
+    /// How many ends of pipes the process has open.
+    pub(crate) fn pipes(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("/proc")
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .filter(|target| target.to_string_lossy().starts_with("pipe:"))
+            .count()
+    }
+
     /// The resident memory of the process in bytes.
     pub(crate) fn resident(&self) -> u64 {
         status_figure(self.pid(), "VmRSS:") * 1024

@@ -84,10 +84,10 @@ impl Host {
                 v4: listed.v4,
                 v6: listed.v6,
             };
-            return self.from_file(families);
+            return self.known_without_asking(families);
         }
         if is_localhost(&self.name) {
-            return self.from_file(Families {
+            return self.known_without_asking(Families {
                 v4: vec![Ipv4Addr::LOCALHOST.into()],
                 v6: vec![Ipv6Addr::LOCALHOST.into()],
             });
@@ -106,7 +106,10 @@ impl Host {
         merge(v4, v6, &self.kept)
     }
 
-    fn from_file(&self, mut families: Families) -> Result<(Families, Duration), Failure> {
+    fn known_without_asking(
+        &self,
+        mut families: Families,
+    ) -> Result<(Families, Duration), Failure> {
         match self.wanted {
             AddressFamily::Any => {}
             AddressFamily::V4 => families.v6.clear(),

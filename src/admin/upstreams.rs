@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::status::time;
 use crate::{
-    balance::{Endpoint, EndpointState},
+    balance::{Endpoint, EndpointState, Limits},
     observe::metrics::SourceFigures as _,
     snapshot::{Protocol, Snapshot, SourceKey, SourceState, Upstream},
 };
@@ -50,6 +50,7 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
         },
         "tls": upstream.transport.tls.is_some(),
         "checked": upstream.health.is_some(),
+        "limits": upstream.balance.limits.as_deref().map(limits),
         "endpoints": endpoints,
         "unresolved": unresolved,
         "sources": sources,
@@ -69,6 +70,16 @@ fn source(key: &SourceKey, state: &SourceState) -> Value {
             "reason": failure.reason,
             "since": time(failure.since),
         })),
+    })
+}
+
+fn limits(limits: &Limits) -> Value {
+    json!({
+        "requests": limits.requests,
+        "endpoint_requests": limits.endpoint_requests,
+        "queue": limits.queue.map(|queue| queue.places),
+        "in_flight": limits.load.in_flight(),
+        "waiting": limits.load.queue().waiting(),
     })
 }
 

@@ -1,12 +1,15 @@
 //! `[upstream.NAME]`: endpoints, protocols, TLS, health checks.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Weak},
+};
 
 use arc_swap::ArcSwap;
 
 use super::{Compiler, Upstreams, balance::balance, endpoints::configured};
 use crate::{
-    balance::Pool,
+    balance::{Pool, Settings, UpstreamLoad},
     config::{self, Code, Placed, upstream::Health},
     http::parse_authority,
     snapshot::{HealthPlan, Upstream, UpstreamTimeouts},
@@ -33,7 +36,12 @@ impl Compiler<'_> {
         let health = upstream.health.as_ref().map(|health| self.health(health));
         let transport = Arc::new(self.transport(upstream)?);
         let metrics = self.stores.metrics.upstream(name);
-        let balance = balance(upstream);
+        let load: Weak<UpstreamLoad> = Arc::downgrade(&self.stores.endpoints.load(name));
+        metrics.watch(load);
+        let balance = Settings {
+            limits: self.limits(name, upstream),
+            ..balance(upstream)
+        };
         let hash = self.hash(upstream);
         let cursor = self.stores.endpoints.cursor(name);
         let made = Upstream {

@@ -25,6 +25,7 @@ mod client_h1;
 mod client_h2;
 mod conduit;
 mod transfer;
+mod turn;
 mod upstream;
 
 mod h1;

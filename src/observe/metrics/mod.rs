@@ -29,7 +29,7 @@ pub use gateway::{AccessLogMetrics, Certificate, GatewayMetrics};
 pub use listener::{ListenerMetrics, Resumed};
 pub use route::RouteMetrics;
 pub use sources::{NamedSource, SourceFigures};
-pub use upstream::{EndpointFigures, EndpointMetrics, UpstreamMetrics};
+pub use upstream::{EndpointFigures, EndpointMetrics, UpstreamFigures, UpstreamMetrics};
 
 use super::record::AccessRecord;
 use labels::{ListenerId, UpstreamId};

@@ -88,6 +88,7 @@ type Upstreams = BTreeMap<Box<str>, Arc<Upstream>>;
 impl Compiler<'_> {
     fn snapshot(&mut self, generation: u64) -> Option<Snapshot> {
         self.check_process();
+        self.check_dns();
         let listeners = self.listeners();
         let upstreams = self.upstreams();
         let (matches, routes) = self.routes(&upstreams);

@@ -1,13 +1,10 @@
 //! `[upstream.NAME]`: endpoints, protocols, TLS, health checks.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 
-use super::{Compiler, Upstreams, balance::balance, endpoints::configured};
+use super::{Compiler, Upstreams, balance::balance};
 use crate::{
     balance::{Pool, Settings, UpstreamLoad},
     config::{self, Code, Placed, upstream::Health},
@@ -32,7 +29,7 @@ impl Compiler<'_> {
         name: &Placed<String>,
         upstream: &Placed<config::Upstream>,
     ) -> Option<Upstream> {
-        self.check_endpoints(name, upstream);
+        let configured = self.endpoints(name, upstream);
         let health = upstream.health.as_ref().map(|health| self.health(health));
         let transport = Arc::new(self.transport(upstream)?);
         let metrics = self.stores.metrics.upstream(name);
@@ -49,7 +46,7 @@ impl Compiler<'_> {
             pool: ArcSwap::from_pointee(Pool::build(&balance, Vec::new(), &cursor)),
             balance,
             hash,
-            configured: configured(upstream),
+            configured,
             sources: ArcSwap::default(),
             transport,
             timeouts: UpstreamTimeouts {
@@ -65,33 +62,6 @@ impl Compiler<'_> {
         // Endpoints that have to be found join when their sources speak.
         made.fill(&self.stores.endpoints, |_| &[]);
         Some(made)
-    }
-
-    fn check_endpoints(&mut self, name: &Placed<String>, upstream: &Placed<config::Upstream>) {
-        let written = &upstream.endpoints;
-        if written.is_empty() && !self.found.has_errors_in(written.place) {
-            self.found
-                .warning(
-                    Code::NoEndpoints,
-                    written.place,
-                    format!(
-                        "the upstream `{name}` has no endpoints: it answers everything with 503"
-                    ),
-                )
-                .help("for example: endpoints = [\"10.0.0.1:9001\"]");
-        }
-        let mut seen = HashSet::new();
-        for endpoint in &upstream.endpoints.value {
-            if !seen.insert(&endpoint.address.value) {
-                self.found
-                    .error(
-                        Code::DuplicateEndpoint,
-                        endpoint.address.place,
-                        format!("the endpoint {} is in `{name}` twice", endpoint.address),
-                    )
-                    .help("give it a larger `weight` instead");
-            }
-        }
     }
 
     fn health(&mut self, health: &Placed<Health>) -> HealthPlan {

@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        access_log, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters, limits,
+        access_log, decode::Decoder, decode::Node, diagnostics::Diagnostics, dns, filters, limits,
         listener, place::Sources, route, server, table, upstream,
     };
 
@@ -239,6 +239,7 @@ mod tests {
             read_examples::<server::Admin>(),
             read_examples::<access_log::AccessLog>(),
             read_examples::<server::Log>(),
+            read_examples::<dns::Dns>(),
             read_examples::<listener::Listener>(),
             read_examples::<listener::ListenerTls>(),
             read_examples::<listener::Certificate>(),
@@ -252,6 +253,7 @@ mod tests {
             read_examples::<route::Respond>(),
             read_examples::<upstream::Upstream>(),
             read_examples::<upstream::Endpoint>(),
+            read_examples::<dns::UpstreamDns>(),
             read_examples::<upstream::UpstreamTls>(),
             read_examples::<limits::Limits>(),
             read_examples::<upstream::Health>(),

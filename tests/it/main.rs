@@ -24,6 +24,7 @@ mod keys;
 mod large_bodies;
 mod limits;
 mod metrics;
+mod names;
 mod overload;
 mod program_log;
 mod proxy_protocol;

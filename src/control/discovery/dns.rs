@@ -4,7 +4,7 @@ mod host;
 mod service;
 
 #[cfg(test)]
-mod responder;
+mod testing;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -90,11 +90,11 @@ const FILE_GOOD_FOR: Duration = Duration::from_secs(10);
 mod tests {
     use hickory_resolver::proto::rr::RecordType;
 
-    use super::{responder::Responder, *};
+    use super::{testing::NameServer, *};
 
     #[tokio::test]
     async fn the_lifetime_has_a_floor_and_a_ceiling() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.set("short.test", RecordType::A, 0, &["127.0.0.2"]);
         names.set("long.test", RecordType::A, 86_400, &["127.0.0.2"]);
         let (_, short) = names.source("short.test").ask().await;
@@ -105,7 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_changed_answer_is_seen_at_the_next_time() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         let mut source = names.source("a.test");
         let at = |text: &str| Ok(vec![Found::at(text.parse().unwrap())]);
         names.set("a.test", RecordType::A, 1, &["127.0.0.2"]);
@@ -116,7 +116,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_does_not_exist_is_a_failure_with_a_short_wait() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         let (answer, wait) = names.source("gone.test").ask().await;
         assert_eq!(answer, Err(Failure("the name does not exist".to_owned())));
         assert!(wait <= Duration::from_secs(1), "{wait:?}");
@@ -124,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_answer_comes_without_a_wait() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.set("a.test", RecordType::A, 60, &["127.0.0.2"]);
         let mut source: Box<dyn Source> = Box::new(names.source("a.test"));
         let found = source.next().await.unwrap();

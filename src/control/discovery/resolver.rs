@@ -217,7 +217,7 @@ impl SystemFiles {
 }
 
 /// A name server that is asked over UDP, and over TCP for answers that do not fit.
-fn name_server(address: SocketAddr) -> NameServerConfig {
+pub(super) fn name_server(address: SocketAddr) -> NameServerConfig {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
         connection.port = address.port();
         connection

@@ -253,7 +253,7 @@ const LAG: Duration = Duration::from_millis(500);
 mod tests {
     use hickory_resolver::Hosts;
 
-    use super::{super::responder::Responder, *};
+    use super::{super::testing::NameServer, *};
 
     fn at(addresses: &[&str]) -> Vec<IpAddr> {
         let addresses = addresses.iter();
@@ -271,11 +271,11 @@ mod tests {
     struct Asked(Host, std::sync::Arc<Resolver>);
 
     impl Asked {
-        fn new(names: &Responder, name: &str) -> Self {
+        fn new(names: &NameServer, name: &str) -> Self {
             Self::wanting(names, name, AddressFamily::Any)
         }
 
-        fn wanting(names: &Responder, name: &str, wanted: AddressFamily) -> Self {
+        fn wanting(names: &NameServer, name: &str, wanted: AddressFamily) -> Self {
             Self(Host::new(name, wanted), names.resolver(Hosts::default()))
         }
 
@@ -286,7 +286,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_addresses_of_both_families_are_found_in_a_steady_order() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.set("a.test", RecordType::A, 60, &["127.0.0.3", "127.0.0.2"]);
         names.set("a.test", RecordType::AAAA, 40, &["::1"]);
         let Asked(mut host, resolver) = Asked::new(&names, "a.test");
@@ -297,14 +297,14 @@ mod tests {
 
     #[tokio::test]
     async fn one_family_alone_is_asked_for_when_it_alone_is_wanted() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.set("a.test", RecordType::A, 60, &["127.0.0.3"]);
         names.set("a.test", RecordType::AAAA, 40, &["::1"]);
         for (wanted, expected) in [(AddressFamily::V4, "127.0.0.3"), (AddressFamily::V6, "::1")] {
-            let before = names.asked();
+            let before = names.asked("a.test");
             let mut host = Asked::wanting(&names, "a.test", wanted);
             assert_eq!(host.addresses().await, Ok(at(&[expected])));
-            assert_eq!(names.asked(), before + 1);
+            assert_eq!(names.asked("a.test"), before + 1);
         }
         let mut local = Asked::wanting(&names, "localhost", AddressFamily::V4);
         assert_eq!(local.addresses().await, Ok(at(&["127.0.0.1"])));
@@ -312,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_was_cut_short_is_asked_for_over_tcp() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.set("a.test", RecordType::A, 60, &["127.0.0.2", "127.0.0.3"]);
         names.cut_short("a.test", RecordType::A);
         let mut host = Asked::wanting(&names, "a.test", AddressFamily::V4);
@@ -321,7 +321,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_family_that_fails_keeps_its_addresses_while_the_other_one_answers() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         let mut host = Asked::new(&names, "a.test");
         names.set("a.test", RecordType::A, 60, &["127.0.0.2"]);
         names.set("a.test", RecordType::AAAA, 60, &["::1"]);
@@ -333,17 +333,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_family_without_an_answer_does_not_hold_up_the_other_one() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.set("a.test", RecordType::A, 60, &["127.0.0.2"]);
         names.keep_silent("a.test", RecordType::AAAA);
         let mut host = Asked::new(&names, "a.test");
         let answer = timeout(Duration::from_secs(4), host.addresses());
         assert_eq!(answer.await.unwrap(), Ok(at(&["127.0.0.2"])));
+        names.until_asked("a.test", 2).await;
     }
 
     #[tokio::test]
     async fn a_failing_name_server_is_a_failure_that_forgets_nothing() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         let mut host = Asked::new(&names, "a.test");
         names.set("a.test", RecordType::A, 60, &["127.0.0.2"]);
         host.addresses().await.unwrap();
@@ -355,7 +356,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_hosts_file_comes_before_the_name_servers() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.set("a.test", RecordType::A, 60, &["127.0.0.2"]);
         let mut hosts = Hosts::default();
         hosts
@@ -372,10 +373,10 @@ mod tests {
 
     #[tokio::test]
     async fn localhost_needs_no_name_server() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         let answer = Asked::new(&names, "localhost").addresses().await;
         assert!(answer.unwrap().contains(&Ipv4Addr::LOCALHOST.into()));
-        assert_eq!(names.asked(), 0);
+        assert_eq!(names.asked("localhost"), 0);
     }
 
     #[test]

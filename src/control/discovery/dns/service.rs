@@ -223,7 +223,7 @@ const NO_RECORD: &str = "the name has no SRV record";
 mod tests {
     use hickory_resolver::Hosts;
 
-    use super::{super::responder::Responder, *};
+    use super::{super::testing::NameServer, *};
 
     const NAME: &str = "_http._tcp.users.test";
 
@@ -243,7 +243,7 @@ mod tests {
     struct Asked(Service, Arc<Resolver>);
 
     impl Asked {
-        fn new(names: &Responder) -> Self {
+        fn new(names: &NameServer) -> Self {
             let service = Service::new(NAME, AddressFamily::V4);
             Self(service, names.resolver(Hosts::default()))
         }
@@ -259,7 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn records_become_endpoints_with_ports_weights_and_tiers() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.serve(
             NAME,
             60,
@@ -288,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_that_fails_keeps_its_addresses_and_one_that_never_had_any_is_left_out() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.serve(NAME, 60, &[(1, 1, 81, "a.test."), (1, 1, 82, "b.test.")]);
         names.set("a.test", RecordType::A, 60, &["127.0.0.1"]);
         names.fail("b.test", RecordType::A);
@@ -306,7 +306,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_any_address_there_is_no_answer() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.serve(NAME, 60, &[(1, 1, 81, "gone.test.")]);
         let failure = Asked::new(&names).endpoints().await.unwrap_err();
         assert_eq!(failure.0, "gone.test.: the name does not exist");
@@ -314,7 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_is_not_offered_is_a_failure() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.serve(NAME, 60, &[(0, 0, 0, ".")]);
         let failure = Asked::new(&names).endpoints().await.unwrap_err();
         assert!(failure.0.contains("not offered"), "{failure}");
@@ -325,7 +325,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_two_records_name_counts_once_in_its_best_tier() {
-        let names = Responder::start().await;
+        let names = NameServer::start().await;
         names.serve(NAME, 60, &[(5, 9, 81, "b.test."), (1, 1, 81, "a.test.")]);
         names.set("a.test", RecordType::A, 60, &["127.0.0.1"]);
         names.set("b.test", RecordType::A, 60, &["127.0.0.1"]);

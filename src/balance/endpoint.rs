@@ -27,10 +27,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The host and the port, as a `Host` field has them.
+    /// The host with this port, as a `Host` field has them.
     #[must_use]
-    pub fn authority(&self) -> String {
-        let port = self.address.port();
+    pub fn authority(&self, port: u16) -> String {
         if self.host.contains(':') {
             format!("[{}]:{port}", self.host)
         } else {

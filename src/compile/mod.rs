@@ -7,6 +7,7 @@ mod access_log;
 mod balance;
 mod endpoints;
 mod filters;
+mod health;
 mod limits;
 mod listener;
 mod process;

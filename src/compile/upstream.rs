@@ -7,9 +7,8 @@ use arc_swap::ArcSwap;
 use super::{Compiler, Upstreams, balance::balance};
 use crate::{
     balance::{Pool, Settings, UpstreamLoad},
-    config::{self, Code, Placed, upstream::Health},
-    http::parse_authority,
-    snapshot::{HealthPlan, Upstream, UpstreamTimeouts},
+    config::{self, Placed},
+    snapshot::{Upstream, UpstreamTimeouts},
 };
 
 impl Compiler<'_> {
@@ -30,8 +29,8 @@ impl Compiler<'_> {
         upstream: &Placed<config::Upstream>,
     ) -> Option<Upstream> {
         let configured = self.endpoints(name, upstream);
-        let health = upstream.health.as_ref().map(|health| self.health(health));
         let transport = Arc::new(self.transport(upstream)?);
+        let health = self.health(upstream, &transport);
         let metrics = self.stores.metrics.upstream(name);
         let load: Weak<UpstreamLoad> = Arc::downgrade(&self.stores.endpoints.load(name));
         metrics.watch(load);
@@ -60,39 +59,8 @@ impl Compiler<'_> {
             metrics,
         };
         // Endpoints that have to be found join when their sources speak.
-        made.fill(&self.stores.endpoints, |_| &[]);
+        let pool = made.build_pool(&self.stores.endpoints, |_| &[]);
+        made.pool.store(Arc::new(pool));
         Some(made)
-    }
-
-    fn health(&mut self, health: &Placed<Health>) -> HealthPlan {
-        if !health.path.starts_with('/') {
-            self.refused(
-                Code::BadPath,
-                &health.path,
-                "path",
-                format_args!("\"{}\" does not begin with `/`", health.path),
-            )
-            .help(format!("write \"/{}\"", health.path));
-        }
-        if let Some(host) = &health.host
-            && parse_authority(host.as_bytes(), &mut String::new()).is_err()
-        {
-            let reason = format!("\"{host}\" is not a host");
-            self.refused(Code::BadHost, host, "host", reason)
-                .help("for example: host = \"users.internal\"");
-        }
-        HealthPlan {
-            path: health.path.as_str().into(),
-            host: health.host.as_ref().map(|host| host.as_str().into()),
-            interval: health.interval.get(),
-            timeout: health.timeout.get(),
-            unhealthy_after: health.unhealthy_after.get(),
-            healthy_after: health.healthy_after.get(),
-            expected_status: health
-                .expected_status
-                .iter()
-                .map(|range| (range.first, range.last))
-                .collect(),
-        }
     }
 }

@@ -9,6 +9,7 @@ pub mod access_log;
 pub mod dns;
 pub mod document;
 pub mod filters;
+pub mod health;
 pub mod limits;
 pub mod listener;
 pub mod route;

@@ -1,14 +1,19 @@
 //! From configured endpoints and what was found by their sources to a pool.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use super::{Found, HostedEndpoint, Place, SourceKey, Upstream};
 use crate::balance::{Endpoint, EndpointStates, Member, Metadata, Pool};
 
 impl Upstream {
-    /// Replaces the pool: the configured addresses, and what `found` has for the sources. A source without endpoints
-    /// adds nothing. What is remembered of an address, and whose turn it is, goes on from the pool before.
-    pub fn fill<'f>(&self, states: &EndpointStates, found: impl Fn(&SourceKey) -> &'f [Found]) {
+    /// A pool of the configured addresses, and of what `found` has for the sources. A source without endpoints adds
+    /// nothing. What is remembered of an address, and whose turn it is, goes on from the pool before.
+    #[must_use]
+    pub fn build_pool<'f>(
+        &self,
+        states: &EndpointStates,
+        found: impl Fn(&SourceKey) -> &'f [Found],
+    ) -> Pool {
         let mut members = Vec::new();
         for configured in &self.configured {
             match &configured.place {
@@ -29,8 +34,7 @@ impl Upstream {
                 }
             }
         }
-        let pool = Pool::build(&self.balance, members, &states.cursor(&self.name));
-        self.pool.store(Arc::new(pool));
+        Pool::build(&self.balance, members, &states.cursor(&self.name))
     }
 
     fn member(
@@ -74,7 +78,7 @@ fn metadata(configured: &Metadata, found: &Found) -> Metadata {
 mod tests {
     use super::*;
     use crate::balance::PickContext;
-    use std::{path::Path, time::SystemTime};
+    use std::{path::Path, sync::Arc, time::SystemTime};
 
     use crate::balance::ConnectionId;
     use crate::compile::{Stores, compile};
@@ -92,8 +96,7 @@ mod tests {
     fn upstream(text: &str, found: &[Found]) -> Vec<(String, SocketAddr, u32, ConnectionId)> {
         let stores = Stores::to_check();
         let upstream = upstream_of(text, &stores);
-        upstream.fill(&stores.endpoints, |_| found);
-        let pool = upstream.pool.load();
+        let pool = upstream.build_pool(&stores.endpoints, |_| found);
         let endpoints = pool.endpoints().iter();
         endpoints
             .map(|e| (e.name.to_string(), e.address, e.weight, e.connection))
@@ -129,8 +132,7 @@ mod tests {
         let text = r#"upstream.users = { balance = "hash", hash = "${host}", endpoints = ["a.test:80", { address = "b.test:80", backup = true }] }"#;
         let upstream = upstream_of(text, &stores);
         let found = ["192.0.2.1", "192.0.2.2"].map(|text| Found::at(text.parse().unwrap()));
-        upstream.fill(&stores.endpoints, |_| &found);
-        let pool = upstream.pool.load();
+        let pool = upstream.build_pool(&stores.endpoints, |_| &found);
         let tiers: Vec<_> = (0..4).map(|at| pool.metadata(at).unwrap().tier).collect();
         assert_eq!(tiers, [0, 0, 1, 1]);
         let picked = |key: u64| {
@@ -171,8 +173,7 @@ mod tests {
             labels: vec![("version".into(), "7".into())],
             ..Found::at("192.0.2.1".parse().unwrap())
         };
-        upstream.fill(&stores.endpoints, |_| std::slice::from_ref(&found));
-        let pool = upstream.pool.load();
+        let pool = upstream.build_pool(&stores.endpoints, |_| std::slice::from_ref(&found));
         let metadata = pool.metadata(0).unwrap();
         assert_eq!(metadata.tier, 3);
         assert_eq!(metadata.zone.as_deref(), Some("a"));
@@ -182,7 +183,7 @@ mod tests {
             (&*endpoint.name, &*endpoint.host),
             ("users.test:80", "one.test")
         );
-        assert_eq!(endpoint.authority(), "one.test:80");
+        assert_eq!(endpoint.authority(81), "one.test:81");
     }
 
     #[test]

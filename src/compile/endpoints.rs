@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
-use super::{Compiler, balance::metadata};
+use super::{Compiler, sets::metadata};
 use crate::{
     config::{
         self, Code, Placed,
@@ -56,6 +56,7 @@ impl Compiler<'_> {
                 metadata: metadata(endpoint),
             });
         }
+        self.check_tiers(name, upstream);
         made
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 
-use super::{Compiler, Upstreams, balance::balance};
+use super::{Compiler, Upstreams};
 use crate::{
     balance::{Pool, Settings, UpstreamLoad},
     config::{self, Placed},
@@ -34,9 +34,13 @@ impl Compiler<'_> {
         let metrics = self.stores.metrics.upstream(name);
         let load: Weak<UpstreamLoad> = Arc::downgrade(&self.stores.endpoints.load(name));
         metrics.watch(load);
+        let (subsets, subset_choice) = self.subsets(name, upstream).unzip();
+        let sticky = self.sticky(name, upstream);
         let balance = Settings {
+            subsets,
+            sticky: sticky.as_ref().map(|sticky| Arc::clone(&sticky.key)),
             limits: self.limits(name, upstream),
-            ..balance(upstream)
+            ..self.balance(upstream)
         };
         let hash = self.hash(upstream);
         let cursor = self.stores.endpoints.cursor(name);
@@ -45,6 +49,8 @@ impl Compiler<'_> {
             pool: ArcSwap::from_pointee(Pool::build(&balance, Vec::new(), &cursor)),
             balance,
             hash,
+            subset_choice,
+            sticky,
             configured,
             sources: ArcSwap::default(),
             transport,

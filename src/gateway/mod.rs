@@ -12,6 +12,8 @@ mod forwarded;
 mod outcome;
 mod reply;
 mod retry;
+mod session;
+mod wishes;
 
 pub use connection::{Connection, TlsSession};
 pub use decide::Verdict;

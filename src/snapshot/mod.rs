@@ -26,7 +26,8 @@ pub use source::{
     SourceState,
 };
 pub use upstream::{
-    HostedEndpoint, Place, Protocol, ServerIdentity, Transport, Upstream, UpstreamTimeouts,
+    HostedEndpoint, Place, Protocol, ServerIdentity, StickyPlan, SubsetChoice, Transport, Upstream,
+    UpstreamTimeouts,
 };
 
 /// Everything a request may need to know, frozen.

@@ -230,7 +230,7 @@ fn probe(upstream: &Upstream, plan: &HealthPlan, endpoint: &Endpoint) -> Result<
             Some((Arc::clone(&tls.config), name))
         }
     };
-    let port = plan.port.unwrap_or(endpoint.address.port());
+    let port = plan.port.unwrap_or_else(|| endpoint.address.port());
     let address = SocketAddr::new(endpoint.address.ip(), port);
     let host = endpoint.authority(port);
     let protocol = plan.question.protocol(upstream.transport.protocol);

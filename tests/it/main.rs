@@ -36,7 +36,6 @@ mod scenarios;
 mod sets;
 mod slow;
 mod start;
-mod start;
 mod state;
 mod sticky;
 mod streaming;

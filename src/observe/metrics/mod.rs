@@ -29,7 +29,9 @@ pub use gateway::{AccessLogMetrics, Certificate, GatewayMetrics};
 pub use listener::{ListenerMetrics, Resumed};
 pub use route::RouteMetrics;
 pub use sources::{NamedSource, SourceFigures};
-pub use upstream::{EndpointFigures, EndpointMetrics, UpstreamFigures, UpstreamMetrics};
+pub use upstream::{
+    BreakerFigures, EndpointFigures, EndpointMetrics, UpstreamFigures, UpstreamMetrics,
+};
 
 use super::record::AccessRecord;
 use labels::{ListenerId, UpstreamId};

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use super::status::time;
 use crate::{
     balance::{Breaker, BreakerPhase, Endpoint, EndpointState, Limits, Metadata},
-    snapshot::{Protocol, Snapshot, Upstream},
+    observe::metrics::SourceFigures as _,
+    snapshot::{Protocol, Snapshot, SourceKey, SourceState, Upstream},
 };
 
 /// All upstreams; `now_ms` is the time on the gateway's clock.
@@ -31,11 +32,17 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
             endpoint(each, &metadata, now_ms)
         })
         .collect();
-    let unresolved: Vec<String> = upstream
+    let unresolved: Vec<&str> = upstream
         .configured
         .iter()
-        .map(ToString::to_string)
+        .map(|configured| &*configured.name)
         .filter(|name| pool.endpoints().iter().all(|each| *each.name != **name))
+        .collect();
+    let sources: Vec<Value> = upstream
+        .sources
+        .load()
+        .iter()
+        .map(|(key, state)| source(key, state))
         .collect();
     json!({
         "balance": upstream.balance.policy.as_str(),
@@ -50,6 +57,23 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
         "breaker": upstream.balance.breaker.as_deref().map(|each| breaker(each, now_ms)),
         "endpoints": endpoints,
         "unresolved": unresolved,
+        "sources": sources,
+    })
+}
+
+fn source(key: &SourceKey, state: &SourceState) -> Value {
+    let known = state.known();
+    json!({
+        "kind": key.kind(),
+        "name": key.name(),
+        "endpoints": known.endpoints,
+        "age_seconds": state.age().map(|age| age.as_secs_f64()),
+        "answers": state.answers(),
+        "failures": state.failures(),
+        "failing": known.failing.map(|failure| json!({
+            "reason": failure.reason,
+            "since": time(failure.since),
+        })),
     })
 }
 

@@ -6,6 +6,7 @@
 mod access_log;
 mod balance;
 mod breaker;
+mod endpoints;
 mod filters;
 mod health;
 mod limits;
@@ -92,6 +93,7 @@ type Upstreams = BTreeMap<Box<str>, Arc<Upstream>>;
 impl Compiler<'_> {
     fn snapshot(&mut self, generation: u64) -> Option<Snapshot> {
         self.check_process();
+        self.check_dns();
         let listeners = self.listeners();
         let upstreams = self.upstreams();
         let (matches, routes) = self.routes(&upstreams);

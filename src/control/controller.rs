@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     certificates,
     data_plane::DataPlane,
-    discovery::{resolver::Resolver, source::Sources},
+    discovery::{resolver::Resolvers, source::Sources},
     endpoints::EndpointKeeper,
     handle::{Command, ControlHandle},
     outliers,
@@ -120,10 +120,9 @@ impl<D: DataPlane> Controller<D> {
         (controller, handle)
     }
 
-    /// Runs until every handle is gone. Host names are resolved as the system does.
+    /// Runs until every handle is gone.
     pub async fn run(self) {
-        let resolver = Resolver::system();
-        self.run_with(resolver).await;
+        self.run_with(Resolvers::default()).await;
     }
 
     /// Runs until every handle is gone, with these sources of addresses.

@@ -141,7 +141,7 @@ async fn open(upstream: &Upstream, endpoint: &Endpoint) -> Result<Socket, Fault>
     let Some(tls) = &upstream.transport.tls else {
         return Ok(Socket::Plain(tcp));
     };
-    let name = server_name(tls.name.as_ref(), host_of(&endpoint.name)).ok_or(Fault::UpstreamTls)?;
+    let name = server_name(tls.name.as_ref(), &endpoint.host).ok_or(Fault::UpstreamTls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     match connector.connect(name, tcp).await {
         Ok(stream) => Ok(Socket::Connected(Box::new(stream))),
@@ -165,12 +165,6 @@ fn connect_fault(error: &io::Error) -> Fault {
         Some(ENFILE | EMFILE) => Fault::NoDescriptors,
         _ => Fault::ConnectFailed,
     }
-}
-
-/// The host of `host:port`, an IPv6 address without its brackets.
-fn host_of(name: &str) -> &str {
-    let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
-    host.trim_matches(['[', ']'])
 }
 
 /// Starts HTTP/2 and the task that drives the connection; the cell tells when it has ended.

@@ -20,6 +20,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "access_log::a_json_record_tells_the_whole_story",
             ),
             ("log", "program_log::the_level_decides_what_is_written"),
+            ("dns", "names::an_upstream_may_have_name_servers_of_its_own"),
             (
                 "listener",
                 "reload::listeners_are_added_and_removed_while_the_others_serve",
@@ -102,6 +103,29 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "format",
                 "program_log::text_is_for_people_and_without_colours_in_a_pipe",
+            ),
+        ],
+    ),
+    (
+        "[dns]",
+        &[
+            (
+                "servers",
+                "names::an_upstream_may_have_name_servers_of_its_own",
+            ),
+            (
+                "timeout",
+                "names::a_name_server_that_says_nothing_holds_up_nobody",
+            ),
+            (
+                "attempts",
+                "names::a_question_is_asked_so_many_times_until_it_has_failed",
+            ),
+            ("min_ttl", "names::lifetimes_have_a_floor_and_a_ceiling"),
+            ("max_ttl", "names::lifetimes_have_a_floor_and_a_ceiling"),
+            (
+                "ip",
+                "names::all_addresses_of_a_name_are_endpoints_and_the_family_can_be_chosen",
             ),
         ],
     ),
@@ -410,6 +434,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "endpoints",
                 "balance::an_endpoint_that_refuses_is_set_aside",
             ),
+            ("dns", "names::an_upstream_may_have_name_servers_of_its_own"),
             (
                 "panic_threshold",
                 "balance::below_the_panic_threshold_the_sick_get_requests_too",
@@ -553,9 +578,36 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "[upstream.NAME.dns]",
+        &[
+            (
+                "servers",
+                "names::an_upstream_may_have_name_servers_of_its_own",
+            ),
+            (
+                "timeout",
+                "names::a_name_server_that_says_nothing_holds_up_nobody",
+            ),
+            (
+                "attempts",
+                "names::a_question_is_asked_so_many_times_until_it_has_failed",
+            ),
+            ("min_ttl", "names::lifetimes_have_a_floor_and_a_ceiling"),
+            ("max_ttl", "names::lifetimes_have_a_floor_and_a_ceiling"),
+            (
+                "ip",
+                "names::all_addresses_of_a_name_are_endpoints_and_the_family_can_be_chosen",
+            ),
+        ],
+    ),
+    (
         "[[upstream.NAME.endpoints]]",
         &[
             ("address", "balance::endpoints_may_be_host_names"),
+            (
+                "srv",
+                "names::srv_records_say_hosts_ports_weights_and_priorities",
+            ),
             (
                 "weight",
                 "balance::round_robin_is_smooth_and_keeps_the_weights",

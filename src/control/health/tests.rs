@@ -175,15 +175,3 @@ async fn an_unchanged_check_keeps_its_task_and_a_changed_one_gets_another() {
     assert_ne!(third[0], second[0]);
     assert_eq!(tasks(&unchecked("\"127.0.0.1:2\"")), []);
 }
-
-#[test]
-fn the_name_for_tls_is_the_host_without_its_port() {
-    let name = |endpoint| server_name(endpoint).map(|name| name.to_str().into_owned());
-    assert_eq!(
-        name("users.internal:443"),
-        Some("users.internal".to_owned())
-    );
-    assert_eq!(name("[2001:db8::1]:443"), Some("2001:db8::1".to_owned()));
-    assert_eq!(name("127.0.0.1:443"), Some("127.0.0.1".to_owned()));
-    assert_eq!(name("not a name:443"), None);
-}

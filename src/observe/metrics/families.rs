@@ -102,6 +102,14 @@ families! {
     ENDPOINT_UP: Gauge "endpoint_up" ["upstream", "endpoint"],
         "1 while an endpoint passes its checks, takes connections and is not ejected; for a host name, while one of its addresses does.";
 
+    // Where endpoints are found.
+    DISCOVERY_ANSWERS: Counter "discovery_answers_total" ["upstream", "kind", "name", "result"],
+        "What the source of an upstream's endpoints has answered, by result: success or failure. A failure changes nothing: the last good answer holds.";
+    DISCOVERY_ENDPOINTS: Gauge "discovery_endpoints" ["upstream", "kind", "name"],
+        "Endpoints in the last good answer.";
+    DISCOVERY_AGE: Gauge "discovery_age_seconds" ["upstream", "kind", "name"],
+        "Time since the last good answer; absent before the first one.";
+
     // The configuration.
     CONFIG_RELOADS: Counter "config_reloads_total" ["result"],
         "Configurations loaded after the first, by result: success or failure.";
@@ -146,11 +154,11 @@ mod tests {
                 name.ends_with("_total"),
                 "{name}"
             );
-            assert_eq!(
-                family.kind == Kind::Histogram,
-                name.ends_with("_seconds") && !name.contains("timestamp"),
-                "{name}"
-            );
+            // Durations are spread over buckets; a moment and an age are one number.
+            let is_duration = name.ends_with("_seconds")
+                && !name.ends_with("_timestamp_seconds")
+                && !name.ends_with("_age_seconds");
+            assert_eq!(family.kind == Kind::Histogram, is_duration, "{name}");
             assert!(
                 name.bytes()
                     .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),

@@ -9,6 +9,7 @@ use super::families;
 use super::histogram::{Histogram, LazyHistogram, Total, WAITING};
 use super::labels::UpstreamId;
 use super::page::Page;
+use super::sources::{NamedSource, Sources};
 use super::table::{Table, count, sums};
 use super::words::Words;
 use crate::observe::record::AccessRecord;
@@ -23,6 +24,7 @@ pub struct UpstreamMetrics {
     cells: Sharded<Cells>,
     /// Written when a snapshot is compiled or discovery finds an endpoint, read by scrapes; never by a request.
     endpoints: Mutex<BTreeMap<Box<str>, Arc<EndpointMetrics>>>,
+    pub(super) sources: Sources,
     /// Written when a snapshot is compiled, read by scrapes.
     watched: Mutex<Option<Weak<dyn UpstreamFigures>>>,
 }
@@ -96,6 +98,7 @@ impl UpstreamMetrics {
             workers,
             cells: Sharded::new(workers),
             endpoints: Mutex::default(),
+            sources: Sources::default(),
             watched: Mutex::default(),
         }
     }
@@ -121,6 +124,11 @@ impl UpstreamMetrics {
         });
         endpoints.insert(name.into(), Arc::clone(&endpoint));
         endpoint
+    }
+
+    /// Asks these sources from now on, and no others, for their figures.
+    pub fn set_sources(&self, sources: Vec<NamedSource>) {
+        self.sources.replace(sources);
     }
 
     /// Counts an attempt that was made again, and why.

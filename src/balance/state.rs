@@ -282,12 +282,12 @@ impl EndpointState {
 
     /// The open connections to the endpoint.
     pub(super) fn connections(&self) -> &OpenCount {
-        self.watchers.connections()
+        self.seldom.watchers.connections()
     }
 
     /// The upstream as a whole.
     pub(super) fn upstream(&self) -> &UpstreamLoad {
-        self.watchers.upstream()
+        self.seldom.watchers.upstream()
     }
 
     pub(super) fn given_back(&self) {

@@ -264,7 +264,13 @@ async fn the_number_of_workers_is_configured() {
             &[("app", &origin)],
         )
         .await;
+        // A thread gives itself its name, so the last one may not have it yet.
+        within("the threads' names", async {
+            while gateway.threads_named("worker") < workers {
+                assert_eq!(gateway.get("/").await.status, 200);
+            }
+        })
+        .await;
         assert_eq!(gateway.threads_named("worker"), workers);
-        assert_eq!(gateway.get("/").await.status, 200);
     }
 }

@@ -84,7 +84,8 @@ async fn all_addresses_of_a_name_are_endpoints_and_the_family_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn a_name_that_moves_takes_its_requests_along_and_nothing_that_fails_takes_them_away() {
+async fn case_80_a_name_that_moves_takes_its_requests_along_and_nothing_that_fails_takes_them_away()
+{
     let (port, _origins) = origins([("127.0.0.1", "old"), ("127.0.0.2", "new")]).await;
     let names = NameServer::start().await;
     names.set("app.test", A, 60, &["127.0.0.1"]);
@@ -147,7 +148,7 @@ async fn source(gateway: &Gateway) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn requests_do_not_notice_that_a_name_flips_and_fails() {
+async fn case_80_requests_do_not_notice_that_a_name_flips_and_fails() {
     let (port, _origins) = origins([("127.0.0.1", "a"), ("127.0.0.2", "b")]).await;
     let names = NameServer::start().await;
     names.set("app.test", A, 1, &["127.0.0.1"]);

@@ -18,8 +18,11 @@ const CACHE: Option<Without> = Some(Absent("there is no cache yet"));
 /// A case that tests of this suite hold.
 const TESTED: Option<Without> = None;
 
-/// The classes of cases, and each case: its number, what must be true, and why it has no test if it has none.
-const CLASSES: &[(&str, &[(u8, &str, Option<Without>)])] = &[
+/// One case: its number, what must be true, and why it has no test if it has none.
+type Rule = (u8, &'static str, Option<Without>);
+
+/// The classes of cases.
+const CLASSES: &[(&str, &[Rule])] = &[
     (
         "Message framing and desync",
         &[

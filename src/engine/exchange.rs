@@ -43,8 +43,8 @@ pub(crate) trait Client: Source + Sink {
     ) -> Result<(), Fault>;
     /// Whether the head of a final response has been handed over.
     fn has_responded(&self) -> bool;
-    /// Ready when the client has gone away. Asked while nothing is read from it.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Ready when the client has gone away, with what that means. Asked while nothing is read from it.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Fault>;
     /// Ends the exchange so that the client cannot take what it got for all.
     fn abort(&mut self);
     /// No further request is read from this client: what it sent cannot be told apart from one.
@@ -111,7 +111,10 @@ impl<'a, C: Client> Carrier<'a, C> {
         ) {
             self.client.last();
         }
-        let unheard = matches!(fault, Fault::ClientGone | Fault::ClientStalled);
+        let unheard = matches!(
+            fault,
+            Fault::ClientGone | Fault::ClientStalled | Fault::Http2(_)
+        );
         if unheard || self.client.has_responded() {
             self.client.abort();
             return;
@@ -328,7 +331,7 @@ async fn unless_gone<C: Client, T>(
 ) -> Result<T, Fault> {
     poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(outcome),
-        Poll::Pending => client.poll_gone(cx).map(|()| Err(Fault::ClientGone)),
+        Poll::Pending => client.poll_gone(cx).map(Err),
     })
     .await
 }

@@ -17,16 +17,18 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     client_h2::ClientH2,
-    deadline::Deadline,
+    deadline::{Deadline, Expired},
     exchange::{Carrier, Client},
-    prefixed::Prefixed,
     record::Recorded,
+    refused::Refusals,
     socket::Socket,
     unwind::unwinding,
+    watch::Watch,
+    watched::Watched,
     worker::Worker,
 };
 use crate::{
-    gateway::{Connection, Fault},
+    gateway::{Connection, Fault, Violation},
     http::{BodyLength, h2::request_from_h2, request_body},
 };
 
@@ -47,6 +49,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// What a connection and its streams share.
 struct Shared {
     connection: Rc<Connection>,
+    watch: Rc<Watch>,
     streams: Cell<usize>,
     /// Streams that the client gave up before it had a response.
     given_up: Cell<u64>,
@@ -62,8 +65,10 @@ pub(crate) async fn serve(
     socket: Socket,
     ahead: BytesMut,
 ) {
+    let refusals = Refusals::new(&worker, &connection);
     let shared = Rc::new(Shared {
         deadline: worker.deadlines.register(),
+        watch: Rc::clone(&refusals.watch),
         connection,
         streams: Cell::new(0),
         given_up: Cell::new(0),
@@ -74,8 +79,7 @@ pub(crate) async fn serve(
     shared
         .deadline
         .set(Instant::now() + listener.deadlines.head);
-    let socket = Prefixed::new(socket, ahead);
-    let written = socket.written();
+    let socket = Watched::new(socket, ahead, Rc::clone(&refusals.watch));
     let handshake = Builder::new()
         .max_concurrent_streams(listener.limits.streams)
         .max_header_list_size(u32::try_from(listener.limits.head.bytes).unwrap_or(u32::MAX))
@@ -86,8 +90,13 @@ pub(crate) async fn serve(
         .max_pending_accept_reset_streams(RESET_STREAMS)
         .max_local_error_reset_streams(Some(ERROR_RESETS))
         .handshake::<_, Bytes>(socket);
-    let Ok(Ok(mut io)) = shared.deadline.bound(pin!(handshake)).await else {
-        return;
+    let mut io = match shared.deadline.bound(pin!(handshake)).await {
+        Ok(Ok(io)) => io,
+        Ok(Err(error)) => {
+            refusals.never_began(Fault::ClientGone);
+            return refusals.failed(&error, 0);
+        }
+        Err(Expired) => return refusals.never_began(Fault::HeadTimeout),
     };
     shared
         .deadline
@@ -103,6 +112,7 @@ pub(crate) async fn serve(
                 });
                 return Poll::Ready(Next::Stream(next));
             }
+            refusals.settled();
             if (worker.is_draining() || shared.connection.retired.get()) && !leaving {
                 return Poll::Ready(Next::Leave);
             }
@@ -113,11 +123,15 @@ pub(crate) async fn serve(
         })
         .await;
         match next {
-            Next::Stream(Some(Ok(_))) if shared.is_rapid_reset(served) => {
+            Next::Stream(Some(Ok(asked))) if shared.is_rapid_reset(served) => {
                 tracing::debug!(client = %shared.connection.client, "most HTTP/2 streams were given up");
+                refusals.asked(asked.respond.stream_id().as_u32());
+                refusals.record(Fault::Http2(Violation::Excess));
+                refusals.ends_for(Fault::Http2(Violation::Excess));
                 io.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             }
             Next::Stream(Some(Ok(asked))) => {
+                refusals.asked(asked.respond.stream_id().as_u32());
                 served += 1;
                 shared.streams.set(shared.streams.get() + 1);
                 shared.deadline.clear();
@@ -131,18 +145,18 @@ pub(crate) async fn serve(
             }
             Next::Stream(Some(Err(error))) => {
                 tracing::debug!(%error, client = %shared.connection.client, "HTTP/2 connection failed");
-                return;
+                return refusals.failed(&error, shared.streams.get());
             }
             Next::Stream(None) => return,
             Next::Idle if shared.streams.get() > 0 => shared.deadline.clear(),
-            Next::Idle if io.has_streams() && written.get() != written_before => {
+            Next::Idle if io.has_streams() && refusals.watch.written() != written_before => {
                 // The exchanges have ended, and a slow client is still taking what they left here.
-                written_before = written.get();
+                written_before = refusals.watch.written();
                 shared
                     .deadline
                     .set(Instant::now() + listener.deadlines.body);
             }
-            Next::Idle if leaving => return,
+            Next::Idle if leaving => return refusals.ends_for(Fault::HeadTimeout),
             Next::Idle | Next::Leave => {
                 shared.leaving.set(true);
                 io.graceful_shutdown();
@@ -192,7 +206,7 @@ async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Box<Asked>)
         }
     });
     let deadline = worker.deadlines.register();
-    let mut client = ClientH2::new(body, respond);
+    let mut client = ClientH2::new(body, respond, length.ok(), &shared.watch);
     let mut recorded = Recorded::begin(&worker, &shared.connection, &mut scratch, started);
     let mut carrier = Carrier::new(&worker, &mut client, &deadline, &mut recorded);
     let outcome = match length {

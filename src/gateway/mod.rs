@@ -12,6 +12,7 @@ mod forwarded;
 mod outcome;
 mod reply;
 mod retry;
+mod violation;
 
 pub use connection::{Connection, TlsSession};
 pub use decide::Verdict;
@@ -21,3 +22,4 @@ pub use forwarded::Origin;
 pub use outcome::Outcome;
 pub use reply::{grpc_reply, head_of, reply_of};
 pub use retry::{Progress, Retry};
+pub use violation::Violation;

@@ -1,11 +1,16 @@
 //! One place that lines are written to: standard output or a file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, eaccess},
+};
 
 use super::Target;
 
@@ -113,6 +118,27 @@ impl std::fmt::Display for Target {
     }
 }
 
+impl Target {
+    /// Whether it could be opened, as far as that can be told without making or changing anything.
+    pub fn probe(&self) -> io::Result<()> {
+        let Self::File(path) = self else {
+            return Ok(());
+        };
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Err(Errno::EISDIR.into()),
+            Ok(_) => Ok(eaccess(path, AccessFlags::W_OK)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = match path.parent() {
+                    Some(directory) if directory != Path::new("") => directory,
+                    Some(_) | None => Path::new("."),
+                };
+                Ok(eaccess(directory, AccessFlags::W_OK | AccessFlags::X_OK)?)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
@@ -146,6 +172,23 @@ mod tests {
             "before\none\ntwo\n"
         );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
+    }
+
+    #[test]
+    fn a_probe_tells_what_opening_would_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |path: &str| Target::File(folder.path().join(path));
+        std::fs::write(folder.path().join("old"), "kept").unwrap();
+        for good in [file("new"), file("old"), Target::Stdout] {
+            good.probe().unwrap();
+        }
+        assert!(!folder.path().join("new").exists());
+        for bad in [file("absent/log"), file("old/log"), file("")] {
+            let (told, meant) = (bad.probe().unwrap_err(), Output::open(&bad).unwrap_err());
+            assert_eq!(told.kind(), meant.kind(), "{bad:?}");
+        }
+        let text = std::fs::read_to_string(folder.path().join("old")).unwrap();
+        assert_eq!(text, "kept");
     }
 
     #[test]

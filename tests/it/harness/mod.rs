@@ -12,7 +12,7 @@ mod metrics;
 mod origin;
 mod pki;
 mod program_log;
-mod raw_h2;
+pub(crate) mod raw_h2;
 mod raw_origin;
 mod tools;
 mod websocket;

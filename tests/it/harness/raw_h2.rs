@@ -51,22 +51,17 @@ impl RawH2 {
 
     /// Writes a frame; false when the gateway has hung up.
     pub(crate) async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
-        let length = u32::try_from(payload.len()).expect("a short frame");
-        let mut bytes = length.to_be_bytes()[1..].to_vec();
-        bytes.extend_from_slice(&[kind, flags]);
-        bytes.extend_from_slice(&stream.to_be_bytes());
-        bytes.extend_from_slice(payload);
-        self.client.try_send(&bytes).await.is_ok()
+        self.bytes(&frame(kind, flags, stream, payload)).await
+    }
+
+    /// Writes frames as they are; false when the gateway has hung up.
+    pub(crate) async fn bytes(&mut self, frames: &[u8]) -> bool {
+        self.client.try_send(frames).await.is_ok()
     }
 
     /// A request head; with `end` there is no body.
     pub(crate) async fn headers(&mut self, stream: u32, fields: &[(&[u8], &[u8])], end: bool) {
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            block.push(0);
-            literal(name, &mut block);
-            literal(value, &mut block);
-        }
+        let block = block(fields);
         let flags = Self::END_HEADERS | if end { Self::END_STREAM } else { 0 };
         self.frame(Self::HEADERS, flags, stream, &block).await;
     }
@@ -138,6 +133,27 @@ impl RawH2 {
         }
         Some(frame)
     }
+}
+
+/// The bytes of a frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short frame");
+    let mut bytes = length.to_be_bytes()[1..].to_vec();
+    bytes.extend_from_slice(&[kind, flags]);
+    bytes.extend_from_slice(&stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// A field block of literals (RFC 7541 section 6.2.2).
+pub(crate) fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        literal(name, &mut block);
+        literal(value, &mut block);
+    }
+    block
 }
 
 /// A string literal of HPACK without Huffman coding.

@@ -4,6 +4,7 @@ mod case;
 mod floods;
 mod framing;
 mod http2;
+mod http2_records;
 mod paths;
 mod policy;
 mod responses;

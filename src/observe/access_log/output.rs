@@ -160,25 +160,22 @@ mod tests {
     fn lines_are_appended_and_a_reopened_file_is_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
-        std::fs::write(&path, "before\n").unwrap();
+        fs::write(&path, "before\n").unwrap();
         let output = Output::open(&Target::File(path.clone())).unwrap();
         assert_eq!(output.write(b"one\n"), Ok(()));
-        std::fs::rename(&path, &moved).unwrap();
+        fs::rename(&path, &moved).unwrap();
         assert_eq!(output.write(b"two\n"), Ok(()));
         output.reopen();
         assert_eq!(output.write(b"three\n"), Ok(()));
-        assert_eq!(
-            std::fs::read_to_string(&moved).unwrap(),
-            "before\none\ntwo\n"
-        );
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
+        assert_eq!(fs::read_to_string(&moved).unwrap(), "before\none\ntwo\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
     }
 
     #[test]
     fn a_probe_tells_what_opening_would_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let file = |path: &str| Target::File(folder.path().join(path));
-        std::fs::write(folder.path().join("old"), "kept").unwrap();
+        fs::write(folder.path().join("old"), "kept").unwrap();
         for good in [file("new"), file("old"), Target::Stdout] {
             good.probe().unwrap();
         }
@@ -187,7 +184,7 @@ mod tests {
             let (told, meant) = (bad.probe().unwrap_err(), Output::open(&bad).unwrap_err());
             assert_eq!(told.kind(), meant.kind(), "{bad:?}");
         }
-        let text = std::fs::read_to_string(folder.path().join("old")).unwrap();
+        let text = fs::read_to_string(folder.path().join("old")).unwrap();
         assert_eq!(text, "kept");
     }
 
@@ -195,10 +192,10 @@ mod tests {
     fn a_file_that_cannot_be_reopened_is_written_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gone").join("log");
-        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        fs::create_dir(path.parent().unwrap()).unwrap();
         let output = Output::open(&Target::File(path.clone())).unwrap();
         let mut reader = File::open(&path).unwrap();
-        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
         output.reopen();
         assert_eq!(output.write(b"one\n"), Ok(()));
         let mut text = String::new();
@@ -230,6 +227,6 @@ mod tests {
         let output = Output::open(&Target::File(path.clone())).unwrap();
         assert_eq!(output.write(b"one\ntor"), Ok(()));
         assert_eq!(output.write(b"two\n"), Ok(()));
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntor\ntwo\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntor\ntwo\n");
     }
 }

@@ -1,7 +1,11 @@
 //! Wire rule 20: what an upstream may throw at the gateway.
 
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
 use super::runner::panic_text;
-use crate::harness::{Broken, Connection, Gateway, RawOrigin, Request};
+use crate::harness::{Broken, Client, Connection, Gateway, RawOrigin, Request, ResponseMessage};
 
 /// What a hostile upstream sends, and what the client must get of it.
 struct Reply {
@@ -135,17 +139,26 @@ async fn case_20_a_hostile_upstream_cannot_deceive_a_client() {
 
 async fn judge(reply: &'static Reply, split: bool) -> Result<(), String> {
     // The first connection is hostile; later ones show who gets what.
-    let origin = RawOrigin::start(move |index, connection| async move {
-        if index == 0 {
-            hostile(reply, split, connection).await;
-        } else {
-            friendly(connection).await;
+    let begun = Arc::new(Notify::new());
+    let may_reset = Arc::clone(&begun);
+    let origin = RawOrigin::start(move |index, connection| {
+        let may_reset = Arc::clone(&may_reset);
+        async move {
+            if index == 0 {
+                hostile(reply, split, connection, &may_reset).await;
+            } else {
+                friendly(connection).await;
+            }
         }
     })
     .await;
     let gateway = Gateway::start(CONFIG, &[("origin", &origin)]).await;
     let mut client = gateway.connect().await;
-    let got = client.try_ask(Request::new(reply.method, "/first")).await;
+    let request = Request::new(reply.method, "/first");
+    let got = match (reply.then, reply.client) {
+        (Then::Resets, Gets::Abort) => ask(&mut client, request, &begun).await,
+        _ => client.try_ask(request).await,
+    };
     match (reply.client, got) {
         (Gets::Fault(status, _), Ok(response)) if response.status == status => {}
         (Gets::Response(status, body), Ok(response))
@@ -166,7 +179,20 @@ async fn judge(reply: &'static Reply, split: bool) -> Result<(), String> {
     Ok(())
 }
 
-async fn hostile(reply: &Reply, split: bool, mut connection: Connection) {
+/// Asks, and tells when the response has begun.
+async fn ask(
+    client: &mut Client,
+    request: Request,
+    begun: &Notify,
+) -> Result<ResponseMessage, Broken> {
+    client.send(&request.bytes()).await;
+    let (mut response, length) = client.response_head("GET").await?;
+    begun.notify_one();
+    (response.body, response.trailers) = client.body(length).await?;
+    Ok(response)
+}
+
+async fn hostile(reply: &Reply, split: bool, mut connection: Connection, begun: &Notify) {
     if connection.request().await.is_err() {
         return;
     }
@@ -178,7 +204,13 @@ async fn hostile(reply: &Reply, split: bool, mut connection: Connection) {
     match reply.then {
         Then::KeepsOpen => friendly(connection).await,
         Then::Closes => drop(connection),
-        Then::Resets => connection.reset(),
+        Then::Resets => {
+            // A reset destroys what is still on the way: whether a response has begun must be known before.
+            if matches!(reply.client, Gets::Abort) {
+                begun.notified().await;
+            }
+            connection.reset();
+        }
     }
 }
 

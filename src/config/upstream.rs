@@ -12,6 +12,7 @@ use super::{
     address::HostPort,
     code::Code,
     decode::{Decoder, Node, Setting},
+    limits::Limits,
     percent::{LoadBound, Percent},
     place::Placed,
     setting::{FilePath, TemplateText},
@@ -53,6 +54,8 @@ settings! {
         max_idle: NonZeroUsize = default(1024);
         /// The time that a tunnel (WebSocket and other upgrades) may be silent.
         tunnel_idle_timeout: Timeout = default("1h");
+        /// How much it takes at the same time. Without this key: anything.
+        limits: Limits = optional, example { endpoint_requests = 100, queue = 200, queue_timeout = "2s" };
         /// Checks each endpoint from time to time. Without this key, only failed connections tell.
         health: Health = optional, example { path = "/healthz", interval = "2s" };
     }

@@ -163,11 +163,11 @@ impl<'a, C: Client> Carrier<'a, C> {
     async fn forward(&mut self) -> Result<(), Fault> {
         let mut last = None;
         loop {
-            let lease = self
-                .exchange
-                .select(self.worker.now_ms(), self.worker.random())
+            let lease = self.lease().await.map_err(|fault| match fault {
+                Fault::ClientGone | Fault::RouteTimeout => fault,
                 // That no endpoint is left says less than why the last one failed.
-                .map_err(|fault| last.unwrap_or(fault))?;
+                _ => last.unwrap_or(fault),
+            })?;
             let Err((fault, progress)) = self.attempt(&lease).await else {
                 lease.succeeded();
                 return Ok(());
@@ -239,7 +239,7 @@ impl<'a, C: Client> Carrier<'a, C> {
         {
             let progress = Progress {
                 reused: remote.connect_time().is_none(),
-                body_taken: transfer.received > 0,
+                body_taken: transfer.has_taken(),
                 head_sent: remote.is_touched(),
                 heard: remote.has_heard(),
             };

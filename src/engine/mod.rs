@@ -27,7 +27,9 @@ mod asserted;
 mod body;
 mod client_h1;
 mod client_h2;
+mod conduit;
 mod transfer;
+mod turn;
 mod upstream;
 
 mod h1;

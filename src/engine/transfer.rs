@@ -74,6 +74,11 @@ impl Transfer {
         }
     }
 
+    /// Whether bytes of the request's body were taken from the client, and are gone.
+    pub(crate) fn has_taken(&self) -> bool {
+        self.received > 0 || self.request.holds()
+    }
+
     /// An interim response was handed over: the client may wait for it.
     pub(crate) fn flush_client(&mut self) {
         self.interim = true;
@@ -107,11 +112,10 @@ impl Transfer {
         if let Poll::Ready(outcome) = remote.poll_head(cx, method, head) {
             return Poll::Ready(outcome);
         }
-        let stage = match (self.request, waits) {
-            _ if self.broken => Stage::EndpointAnswers,
-            (Flow::Done, _) => Stage::EndpointAnswers,
-            (_, Waits::Source) => Stage::ClientSends,
-            (_, Waits::Sink) => Stage::EndpointReads,
+        let stage = match waits {
+            _ if self.broken || self.request.is_done() => Stage::EndpointAnswers,
+            Waits::Source => Stage::ClientSends,
+            Waits::Sink => Stage::EndpointReads,
         };
         self.poll_deadline(cx, deadline, stage).map(Err)
     }
@@ -133,7 +137,7 @@ impl Transfer {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err((_, fault))) => return Poll::Ready(Err(fault)),
             // The protocols that are tunnelled have no half-open state: what one side ends is ended.
-            Poll::Pending => self.tunnel && (self.request == Flow::Done || self.broken),
+            Poll::Pending => self.tunnel && (self.request.is_done() || self.broken),
         };
         if done {
             return Poll::Ready(Ok(()));
@@ -157,7 +161,7 @@ impl Transfer {
         remote: &mut R,
         waits: &mut Waits,
     ) -> Result<(), Fault> {
-        if !self.broken && self.request != Flow::Done {
+        if !self.broken && !self.request.is_done() {
             match self
                 .request
                 .poll(cx, client, remote, &mut self.received, waits)

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry};
 use crate::{
-    balance::{Endpoint, Lease, PickContext},
+    balance::{Endpoint, Lease, Limits, PickContext, Refusal},
     filters::{CaptureView, Context, Original, TlsFacts},
     http::{BodyLength, Fields, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
@@ -97,19 +97,48 @@ impl Exchange {
             ..PickContext::new(now_ms, random, &self.tried)
         };
         let lease = pool
-            .pick_for(&context)
-            .or_else(|| {
+            .lease(&context)
+            .or_else(|refusal| {
                 // Every endpoint has had its try: only a kept connection that broke makes a second one worth while.
                 let anew = PickContext {
                     tried: &[],
                     ..context
                 };
-                self.wants_fresh.then(|| pool.pick_for(&anew))?
+                if self.wants_fresh {
+                    pool.lease(&anew)
+                } else {
+                    Err(refusal)
+                }
             })
-            .ok_or(Fault::NoEndpoint)?;
+            .map_err(|refusal| match refusal {
+                Refusal::NoEndpoint => Fault::NoEndpoint,
+                Refusal::Full => Fault::UpstreamOverloaded,
+            })?;
         self.outcome.attempts += 1;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
         Ok(lease)
+    }
+
+    /// What the upstream takes at the same time; `None`: anything.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Arc<Limits>> {
+        self.upstream.as_ref()?.balance.limits.as_ref()
+    }
+
+    /// Whether the upstream takes one more, if not from this exchange.
+    #[must_use]
+    pub fn is_room(&self, now_ms: u64) -> bool {
+        self.upstream
+            .as_ref()
+            .is_some_and(|upstream| upstream.pool.load().has_room(now_ms))
+    }
+
+    /// Notes that the exchange waited for a place, with success or without.
+    pub fn waited(&mut self, worker: usize, time: Duration) {
+        self.outcome.queued += time;
+        if let Some(upstream) = &self.upstream {
+            upstream.metrics.waited(worker, time);
+        }
     }
 
     /// A connection for the attempt is there; `took` is `None` when it was there before.
@@ -324,8 +353,10 @@ impl Exchange {
                 upstream_connect: outcome.connect,
                 upstream_first_byte: outcome.first_byte,
                 upstream: outcome.upstream,
+                queued: outcome.queued,
                 overhead: total
                     .saturating_sub(outcome.upstream)
+                    .saturating_sub(outcome.queued)
                     .saturating_sub(outcome.connect.unwrap_or_default())
                     .saturating_sub(self.head_time),
             },

@@ -48,6 +48,9 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::ClientGone
         | Fault::ClientStalled
         | Fault::NoEndpoint
+        | Fault::UpstreamOverloaded
+        | Fault::QueueFull
+        | Fault::QueueTimeout
         | Fault::UpstreamMalformed(_)
         | Fault::UpstreamProtocol
         | Fault::UpstreamTimeout

@@ -355,8 +355,30 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "websocket::a_silent_tunnel_is_closed_after_its_time",
             ),
             (
+                "limits",
+                "overload::what_is_above_the_limit_of_an_upstream_is_503",
+            ),
+            (
                 "health",
                 "health::a_sick_endpoint_leaves_its_requests_to_the_others",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.limits]",
+        &[
+            (
+                "requests",
+                "overload::what_is_above_the_limit_of_an_upstream_is_503",
+            ),
+            (
+                "endpoint_requests",
+                "overload::an_endpoint_at_its_limit_leaves_requests_to_the_others",
+            ),
+            ("queue", "overload::a_full_queue_takes_nobody"),
+            (
+                "queue_timeout",
+                "overload::who_waits_too_long_is_answered_with_503",
             ),
         ],
     ),

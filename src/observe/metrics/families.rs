@@ -65,6 +65,10 @@ families! {
         "Time from a request's head being sent to the first byte of its response, in the last attempt.";
     RETRIES: Counter "retries_total" ["upstream", "reason"],
         "Attempts that were made again.";
+    UPSTREAM_WAITING: Gauge "upstream_requests_waiting" ["upstream"],
+        "Requests that wait for a place at an upstream.";
+    UPSTREAM_QUEUE: Histogram "upstream_queue_seconds" ["upstream"],
+        "Time that requests waited for a place at an upstream, of those that had to.";
     UPSTREAM_CONNECTIONS: Counter "upstream_connections_total" ["upstream", "endpoint"],
         "Connections opened to endpoints.";
     UPSTREAM_CONNECTIONS_REUSED: Counter "upstream_connections_reused_total" ["upstream", "endpoint"],

@@ -9,17 +9,29 @@ const KEPT: usize = 40;
 /// What a client sends before its first frame (RFC 9113 section 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
+
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 /// One frame.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
     pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    /// The length of its payload.
+    pub(crate) length: usize,
     pub(crate) stream: u32,
     /// The first bytes of the payload of RST_STREAM and GOAWAY; empty for others.
-    kept: &'a [u8],
+    pub(crate) kept: &'a [u8],
 }
 
 /// Where in a stream of frames one direction of a connection is.
@@ -74,8 +86,13 @@ impl Frames {
         }
     }
 
+    /// Whether part of a frame is still to come.
+    pub(crate) const fn is_inside(&self) -> bool {
+        self.skip > 0 || self.have > 0
+    }
+
     fn complete(&mut self, seen: &mut impl FnMut(&Frame<'_>)) {
-        let [l0, l1, l2, kind, _flags, s0, s1, s2, s3, kept @ ..] = &self.buffer;
+        let [l0, l1, l2, kind, flags, s0, s1, s2, s3, kept @ ..] = &self.buffer;
         let length = u32::from_be_bytes([0, *l0, *l1, *l2]) as usize;
         let of_interest = match *kind {
             RST_STREAM | GOAWAY => length.min(KEPT),
@@ -87,6 +104,8 @@ impl Frames {
         }
         seen(&Frame {
             kind: *kind,
+            flags: *flags,
+            length,
             stream: u32::from_be_bytes([*s0 & 0x7f, *s1, *s2, *s3]),
             kept: kept.get(..of_interest).unwrap_or_default(),
         });

@@ -91,9 +91,15 @@ impl H2 {
 pub(crate) fn stream_fault(end: End, error: &::h2::Error) -> Fault {
     match end {
         End::Client => client_fault(error).map_or(Fault::ClientGone, Fault::Http2),
-        End::Endpoint if error.reason() == Some(Reason::REFUSED_STREAM) => Fault::UpstreamRefused,
+        End::Endpoint if is_unprocessed(error) => Fault::UpstreamRefused,
         End::Endpoint => Fault::UpstreamClosed,
     }
+}
+
+/// Whether the endpoint says that it has not looked at the stream: its GOAWAY fails those above the last one that it did
+/// (RFC 9113 section 6.8).
+fn is_unprocessed(error: &::h2::Error) -> bool {
+    error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote())
 }
 
 /// How the client broke HTTP/2, if it did.

@@ -14,6 +14,7 @@ mod socket;
 mod serve_h1;
 mod serve_h2;
 
+mod budget;
 mod frames;
 mod refused;
 mod watch;

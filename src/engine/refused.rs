@@ -17,6 +17,7 @@ pub(crate) struct Refusals {
     fault: Cell<Fault>,
     /// What the connection was ended for, as long as no record tells of it.
     untold: Cell<Option<Fault>>,
+    count: Cell<u64>,
 }
 
 impl Refusals {
@@ -27,6 +28,7 @@ impl Refusals {
             watch: Rc::new(Watch::new()),
             fault: Cell::new(Fault::ClientGone),
             untold: Cell::new(None),
+            count: Cell::new(0),
         }
     }
 
@@ -43,6 +45,7 @@ impl Refusals {
     /// A request that is not looked at any more: it ends here.
     pub(crate) fn record(&self, fault: Fault) {
         self.untold.set(None);
+        self.count.set(self.count.get() + 1);
         let mut scratch = self.worker.scratch();
         scratch.request.clear();
         scratch.request.version = Version::Http2;
@@ -52,6 +55,11 @@ impl Refusals {
         recorded.exchange.failed(fault);
         drop(recorded);
         self.worker.reuse(scratch);
+    }
+
+    /// How many there have been.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.get()
     }
 
     /// The connection ends, and this is why.
@@ -65,9 +73,13 @@ impl Refusals {
             .reason()
             .filter(|_| error.is_go_away() && !error.is_remote())
             .and_then(|reason| Violation::of_connection(reason.into()));
-        let Some(violation) = told.or_else(|| self.watch.ended_for()) else {
-            return;
-        };
+        if let Some(violation) = told.or_else(|| self.watch.ended_for()) {
+            self.broken_off(violation, streams);
+        }
+    }
+
+    /// The connection is ended for this while `streams` of its requests were under way, which tell of it.
+    pub(crate) fn broken_off(&self, violation: Violation, streams: usize) {
         self.fault.set(Fault::Http2(violation));
         if streams == 0 {
             self.untold.set(Some(Fault::Http2(violation)));

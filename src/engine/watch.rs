@@ -1,9 +1,12 @@
 //! What is seen of a client's HTTP/2 connection from outside the `h2` crate, which refuses what breaks the protocol
 //! without telling us: the frames that pass, and which of the streams that a client opened never became a request.
 
-use std::{cell::RefCell, collections::VecDeque};
+use std::{cell::RefCell, collections::VecDeque, time::Instant};
 
-use super::frames::{Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM};
+use super::{
+    budget::{Budget, Defence},
+    frames::{CONTINUATION, DATA, END_HEADERS, Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM},
+};
 use crate::{
     gateway::{Fault, Violation},
     http::HeadError,
@@ -30,6 +33,15 @@ struct Seen {
     ended_for: u32,
     complaints: [u32; COMPLAINTS],
     next_complaint: usize,
+    budget: Budget,
+    /// What the client has sent too much of.
+    exceeded: Option<Defence>,
+    /// How many heads have begun, trailers included.
+    heads: u64,
+    /// Whether the last of them goes on in another frame.
+    head_goes_on: bool,
+    /// Whether the last frame was part of a head.
+    in_head: bool,
     /// Whether all that came has been looked at: the crate asks for more only then.
     drained: bool,
     read: u64,
@@ -56,6 +68,11 @@ impl Watch {
             ended_for: 0,
             complaints: [0; COMPLAINTS],
             next_complaint: 0,
+            budget: Budget::new(Instant::now()),
+            exceeded: None,
+            heads: 0,
+            head_goes_on: false,
+            in_head: false,
             drained: false,
             read: 0,
             written: 0,
@@ -74,33 +91,53 @@ impl Watch {
             waiting,
             complaints,
             next_complaint,
+            budget,
+            exceeded,
+            heads,
+            head_goes_on,
+            in_head,
             ..
         } = seen;
-        from_client.pass(bytes, |frame| match frame.kind {
-            // A client's streams have odd numbers that rise (RFC 9113 section 5.1.1).
-            HEADERS if frame.stream % 2 == 1 && frame.stream > *opened => {
-                *opened = frame.stream;
-                if frame.stream <= *last {
-                    waiting.push_back(Waiting {
-                        stream: frame.stream,
-                        refused: None,
-                        taken_back: false,
-                    });
-                }
+        from_client.pass(bytes, |frame| {
+            if let Some(defence) = budget.spend(frame, Instant::now) {
+                exceeded.get_or_insert(defence);
             }
-            RST_STREAM => {
-                let mut reset = waiting.iter_mut().rev();
-                if let Some(reset) = reset.find(|waiting| waiting.stream == frame.stream) {
-                    reset.taken_back = true;
-                }
-                if violation_of_reset(frame.number(0)).is_some() {
-                    if let Some(place) = complaints.get_mut(*next_complaint % COMPLAINTS) {
-                        *place = frame.stream;
+            *in_head = matches!(frame.kind, HEADERS | CONTINUATION);
+            if *in_head {
+                *head_goes_on = frame.flags & END_HEADERS == 0;
+            }
+            match frame.kind {
+                HEADERS => *heads = heads.wrapping_add(1),
+                DATA if frame.length > 0 => budget.moved(),
+                _ => {}
+            }
+            match frame.kind {
+                // A client's streams have odd numbers that rise (RFC 9113 section 5.1.1).
+                HEADERS if frame.stream % 2 == 1 && frame.stream > *opened => {
+                    *opened = frame.stream;
+                    budget.moved();
+                    if frame.stream <= *last {
+                        waiting.push_back(Waiting {
+                            stream: frame.stream,
+                            refused: None,
+                            taken_back: false,
+                        });
                     }
-                    *next_complaint = next_complaint.wrapping_add(1);
                 }
+                RST_STREAM => {
+                    let mut reset = waiting.iter_mut().rev();
+                    if let Some(reset) = reset.find(|waiting| waiting.stream == frame.stream) {
+                        reset.taken_back = true;
+                    }
+                    if violation_of_reset(frame.number(0)).is_some() {
+                        if let Some(place) = complaints.get_mut(*next_complaint % COMPLAINTS) {
+                            *place = frame.stream;
+                        }
+                        *next_complaint = next_complaint.wrapping_add(1);
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         });
     }
 
@@ -118,6 +155,8 @@ impl Watch {
             last,
             waiting,
             ended_for,
+            budget,
+            exceeded,
             ..
         } = seen;
         to_client.pass(bytes, |frame| match frame.kind {
@@ -132,7 +171,12 @@ impl Watch {
                 *last = frame.number(0);
                 waiting.retain(|waiting| waiting.stream <= *last);
             }
-            GOAWAY => *ended_for = frame.number(4),
+            GOAWAY => {
+                *ended_for = frame.number(4);
+                let says = frame.kept.get(8..).unwrap_or_default();
+                *exceeded = exceeded.or_else(|| Defence::of_goaway(says));
+            }
+            DATA if frame.length > 0 => budget.moved(),
             _ => {}
         });
     }
@@ -194,6 +238,18 @@ impl Watch {
             return Fault::ClientGone;
         }
         violation_of_reset(code).map_or(Fault::ClientGone, Fault::Http2)
+    }
+
+    /// What the client has sent too much of.
+    pub(crate) fn exceeded(&self) -> Option<Defence> {
+        self.0.borrow().exceeded
+    }
+
+    /// The number of the head that the client is in the middle of.
+    pub(crate) fn open_head(&self) -> Option<u64> {
+        let seen = self.0.borrow();
+        let is_open = seen.head_goes_on || (seen.in_head && seen.from_client.is_inside());
+        is_open.then_some(seen.heads)
     }
 
     /// Whether the client has sent anything.

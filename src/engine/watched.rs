@@ -37,6 +37,10 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.watch.exceeded().is_some() {
+            // Nothing more is taken from this client; the connection's task looks after its end.
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let read = if this.ahead.is_empty() {
             Pin::new(&mut this.socket).poll_read(cx, buf)

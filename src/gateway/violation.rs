@@ -22,6 +22,8 @@ pub enum Violation {
     StreamClosed,
     /// A stream beyond those that may be open at once.
     TooManyStreams,
+    /// A stream long after the client was told to go away.
+    AfterGoaway,
     /// More of something than any client needs.
     Excess,
 }
@@ -67,7 +69,7 @@ impl Violation {
             | Self::StreamClosed => 400,
             Self::Excess => 429,
             // The client may send it again, as after a 503.
-            Self::TooManyStreams => 503,
+            Self::TooManyStreams | Self::AfterGoaway => 503,
         }
     }
 
@@ -83,6 +85,7 @@ impl Violation {
             Self::Compression => "h2_compression",
             Self::StreamClosed => "h2_stream_closed",
             Self::TooManyStreams => "h2_too_many_streams",
+            Self::AfterGoaway => "h2_after_goaway",
             Self::Excess => "h2_excess",
         }
     }

@@ -30,6 +30,7 @@ struct Cells {
     refused: Table<Cell>,
     handshakes: Table<Cell>,
     failed_handshakes: Table<Cell>,
+    defences: Table<Cell>,
 }
 
 impl ListenerMetrics {
@@ -81,6 +82,13 @@ impl ListenerMetrics {
             .write(worker, |cells| count(&cells.failed_handshakes, key));
     }
 
+    /// Counts an HTTP/2 connection that was ended by a defence.
+    pub fn http2_defended(&self, worker: usize, defence: &'static str) {
+        let key = self.words.id(defence) + 1;
+        self.cells
+            .write(worker, |cells| count(&cells.defences, key));
+    }
+
     pub(super) fn record(&self, worker: usize, record: &AccessRecord<'_>) {
         self.cells.write(worker, |cells| {
             cells.received.add(record.bytes_received);
@@ -121,6 +129,7 @@ pub(super) fn encode(listeners: &[Arc<ListenerMetrics>], page: &mut Page) {
         }
     };
     reasons(&families::CONNECTIONS_REFUSED, |cells| &cells.refused);
+    reasons(&families::HTTP2_DEFENCES, |cells| &cells.defences);
     reasons(&families::TLS_HANDSHAKE_FAILURES, |cells| {
         &cells.failed_handshakes
     });

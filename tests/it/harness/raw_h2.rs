@@ -7,6 +7,8 @@ pub(crate) struct RawH2 {
     client: Client,
     /// What the gateway has announced: identifier and value (RFC 9113 section 6.5).
     settings: Vec<(u16, u32)>,
+    /// Whether PING frames are acknowledged.
+    pub(crate) answers_pings: bool,
 }
 
 /// What became of a stream of `RawH2`.
@@ -44,6 +46,7 @@ impl RawH2 {
         let mut raw = Self {
             client,
             settings: Vec::new(),
+            answers_pings: true,
         };
         raw.frame(Self::SETTINGS, 0, 0, &[]).await;
         raw
@@ -93,6 +96,17 @@ impl RawH2 {
         StreamEnd::Closed
     }
 
+    /// Reads frames until the response to `stream`, past a GOAWAY that lets it end.
+    pub(crate) async fn status_of(&mut self, stream: u32) -> Option<u16> {
+        loop {
+            match self.end_of(stream).await {
+                StreamEnd::Status(status) => return Some(status),
+                StreamEnd::GoAway(0) => {}
+                StreamEnd::GoAway(_) | StreamEnd::Reset(_) | StreamEnd::Closed => return None,
+            }
+        }
+    }
+
     /// Reads frames until the gateway ends the connection.
     pub(crate) async fn until_closed(&mut self) {
         while self.next_frame().await.is_some() {}
@@ -127,7 +141,7 @@ impl RawH2 {
                 }));
             self.frame(Self::SETTINGS, Self::ACK, 0, &[]).await;
         }
-        if frame.kind == Self::PING && frame.flags & Self::ACK == 0 {
+        if frame.kind == Self::PING && frame.flags & Self::ACK == 0 && self.answers_pings {
             let payload = frame.payload.clone();
             self.frame(Self::PING, Self::ACK, 0, &payload).await;
         }

@@ -153,11 +153,13 @@ impl Compiler<'_> {
                     .any(|host| matches!(host, HostPattern::Any)),
         };
         let filters = self.chain(&route.filters, &shape);
+        let subset = self.subset_of_route(route);
         let action = self.action(route, &shape, upstreams)?;
         Some(Route {
             name: route.name.as_str().into(),
             filters,
             action,
+            subset,
             timeout: route.timeout.as_ref().map(|timeout| timeout.get()),
             metrics: self.stores.metrics.route(route.name.as_str()),
         })
@@ -235,9 +237,11 @@ impl Compiler<'_> {
         let targets: Vec<Option<SplitTarget>> = shares
             .iter()
             .map(|share| {
+                let subset = share.subset.as_ref();
                 Some(SplitTarget {
                     upstream: self.known_upstream(&share.upstream, upstreams)?,
                     weight: share.weight.get(),
+                    subset: subset.and_then(|subset| self.routed_subset(subset, &share.upstream)),
                 })
             })
             .collect();

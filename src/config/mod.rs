@@ -13,6 +13,8 @@ pub mod limits;
 pub mod listener;
 pub mod route;
 pub mod server;
+pub mod sets;
+pub mod sticky;
 pub mod upstream;
 
 // The types that values have.

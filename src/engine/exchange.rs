@@ -53,11 +53,12 @@ pub(crate) trait Client: Source + Sink {
     fn tunnel(&mut self);
 }
 
-/// The heads of one exchange, recycled by the worker.
+/// The heads of one exchange and its working memory, recycled by the worker.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
+    pub(crate) workspace: Vec<u8>,
 }
 
 /// What carries one exchange.
@@ -126,7 +127,9 @@ impl<'a, C: Client> Carrier<'a, C> {
     async fn answer(&mut self, answer: &Reply) {
         let grpc = grpc_reply(&self.scratch.request, answer);
         let answer = grpc.as_ref().unwrap_or(answer);
-        let Scratch { request, response } = &mut *self.scratch;
+        let Scratch {
+            request, response, ..
+        } = &mut *self.scratch;
         head_of(answer, &self.worker.date(), response);
         let worker = self.worker;
         self.exchange
@@ -263,7 +266,9 @@ impl<'a, C: Client> Carrier<'a, C> {
     ) -> Result<BodyLength, Fault> {
         let mut interim = 0;
         loop {
-            let Scratch { request, response } = &mut *self.scratch;
+            let Scratch {
+                request, response, ..
+            } = &mut *self.scratch;
             let (client, deadline) = (&mut *self.client, self.deadline);
             let length = poll_fn(|cx| {
                 transfer.poll_head(cx, client, remote, deadline, &request.method, response)
@@ -299,7 +304,9 @@ impl<'a, C: Client> Carrier<'a, C> {
         transfer: &mut Transfer,
         length: BodyLength,
     ) -> Result<(), Fault> {
-        let Scratch { request, response } = &mut *self.scratch;
+        let Scratch {
+            request, response, ..
+        } = &mut *self.scratch;
         let upgraded = response.status == 101;
         let worker = self.worker;
         self.exchange

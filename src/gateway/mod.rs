@@ -13,6 +13,8 @@ mod outcome;
 mod reply;
 mod retry;
 mod violation;
+mod session;
+mod wishes;
 
 pub use connection::{Connection, TlsSession};
 pub use decide::Verdict;

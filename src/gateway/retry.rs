@@ -48,6 +48,7 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::ClientGone
         | Fault::ClientStalled
         | Fault::NoEndpoint
+        | Fault::NoSubset
         | Fault::UpstreamOverloaded
         | Fault::QueueFull
         | Fault::QueueTimeout

@@ -20,7 +20,8 @@ pub use health::{BodyPattern, CheckTls, HealthPlan, HttpQuestion, Question};
 pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
 pub use route::{Action, Route, SplitTarget};
 pub use upstream::{
-    HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream, UpstreamTimeouts,
+    HostedEndpoint, Protocol, ServerIdentity, StickyPlan, SubsetChoice, Transport, Upstream,
+    UpstreamTimeouts,
 };
 
 /// Everything a request may need to know, frozen.

@@ -12,8 +12,8 @@ mod forwarded;
 mod outcome;
 mod reply;
 mod retry;
-mod violation;
 mod session;
+mod violation;
 mod wishes;
 
 pub use connection::{Connection, TlsSession};

@@ -55,7 +55,7 @@ families! {
         "Connections that are open.";
     CONNECTIONS_REFUSED: Counter "connections_refused_total" ["listener", "reason"],
         "Connections closed before they were served.";
-    HTTP2_DEFENCES: Counter "http2_defences_total" ["listener", "defence"],
+    DEFENCES: Counter "defences_total" ["listener", "defence"],
         "HTTP/2 connections that were ended because the client sent more of something than any client needs.";
     TLS_HANDSHAKES: Counter "tls_handshakes_total" ["listener", "version", "resumed"],
         "TLS handshakes that succeeded.";

@@ -129,7 +129,7 @@ pub(super) fn encode(listeners: &[Arc<ListenerMetrics>], page: &mut Page) {
         }
     };
     reasons(&families::CONNECTIONS_REFUSED, |cells| &cells.refused);
-    reasons(&families::HTTP2_DEFENCES, |cells| &cells.defences);
+    reasons(&families::DEFENCES, |cells| &cells.defences);
     reasons(&families::TLS_HANDSHAKE_FAILURES, |cells| {
         &cells.failed_handshakes
     });

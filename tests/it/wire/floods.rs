@@ -111,7 +111,7 @@ impl Target {
         let grown = self.gateway.peak_resident().saturating_sub(self.before);
         assert!(grown < MEMORY, "{grown} bytes");
         let metrics = self.gateway.metrics().await;
-        let name = "portcullis_http2_defences_total";
+        let name = "portcullis_defences_total";
         assert_eq!(
             metrics.values(name, "defence"),
             Vec::from_iter(defence),

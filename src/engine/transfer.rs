@@ -32,6 +32,8 @@ pub(crate) struct Transfer {
     interim: bool,
     /// For whom the deadline was set, and how far the exchange was then.
     armed: Option<(Stage, u64)>,
+    /// When the request was out and the wait for the endpoint began.
+    asked_at: Option<Instant>,
     limits: Limits,
 }
 
@@ -65,6 +67,7 @@ impl Transfer {
             tunnel: false,
             interim: false,
             armed: None,
+            asked_at: None,
             limits: Limits {
                 client: exchange.connection().listener.deadlines.body,
                 endpoint,
@@ -77,6 +80,11 @@ impl Transfer {
     /// Whether bytes of the request's body were taken from the client, and are gone.
     pub(crate) fn has_taken(&self) -> bool {
         self.received > 0 || self.request.holds()
+    }
+
+    /// How long the endpoint has had the whole request; `None` if it has answered before that.
+    pub(crate) fn waited(&self) -> Option<Duration> {
+        self.asked_at.map(|asked| asked.elapsed())
     }
 
     /// An interim response was handed over: the client may wait for it.
@@ -192,6 +200,9 @@ impl Transfer {
         let now_armed = Some((stage, self.received.wrapping_add(self.sent)));
         if self.armed != now_armed {
             self.armed = now_armed;
+            if stage == Stage::EndpointAnswers && self.asked_at.is_none() {
+                self.asked_at = Some(Instant::now());
+            }
             let limit = match stage {
                 Stage::ClientSends | Stage::ClientReads => self.limits.client,
                 Stage::EndpointReads | Stage::EndpointAnswers => self.limits.endpoint,

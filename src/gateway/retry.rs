@@ -50,8 +50,10 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::NoEndpoint
         | Fault::NoSubset
         | Fault::UpstreamOverloaded
+        | Fault::AdaptiveLimit
         | Fault::QueueFull
         | Fault::QueueTimeout
+        | Fault::BreakerOpen(_)
         | Fault::UpstreamMalformed(_)
         | Fault::UpstreamProtocol
         | Fault::UpstreamTimeout

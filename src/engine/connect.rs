@@ -1,6 +1,8 @@
 //! New connections to endpoints.
 
-use std::{cell::Cell, future::Future, pin::pin, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    cell::Cell, future::Future, io, os::fd::AsRawFd, pin::pin, rc::Rc, sync::Arc, time::Instant,
+};
 
 use ::h2::client::SendRequest;
 use bytes::Bytes;
@@ -68,6 +70,9 @@ pub(crate) async fn connect(
 ) -> Result<Socket, Fault> {
     // Seldom, and large: it does not make every exchange's future larger.
     let socket = patience.bound(Box::pin(open(upstream, endpoint))).await?;
+    if worker.pressure.is_reserved(socket.tcp().as_raw_fd()) {
+        return Err(Fault::NoDescriptors);
+    }
     endpoint.metrics.connection_opened(worker.id);
     Ok(socket)
 }
@@ -102,7 +107,7 @@ pub(crate) async fn stream_slot(
 async fn open(upstream: &Upstream, endpoint: &Endpoint) -> Result<Socket, Fault> {
     let tcp = TcpStream::connect(endpoint.address)
         .await
-        .map_err(|_| Fault::ConnectFailed)?;
+        .map_err(|error| connect_fault(&error))?;
     // A socket that cannot be told so still works.
     let _ = tcp.set_nodelay(true);
     let Some(tls) = &upstream.transport.tls else {
@@ -121,6 +126,16 @@ async fn open(upstream: &Upstream, endpoint: &Endpoint) -> Result<Socket, Fault>
             );
             Err(Fault::UpstreamTls)
         }
+    }
+}
+
+/// Whose fault it is that there is no connection.
+fn connect_fault(error: &io::Error) -> Fault {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    match error.raw_os_error() {
+        Some(ENFILE | EMFILE) => Fault::NoDescriptors,
+        _ => Fault::ConnectFailed,
     }
 }
 

@@ -16,6 +16,7 @@ use ::h2::{
 use bytes::{Bytes, BytesMut};
 
 use super::{
+    age::end_of_life,
     budget::Defence,
     client_h2::ClientH2,
     deadline::{Deadline, Expired},
@@ -103,6 +104,10 @@ pub(crate) async fn serve(
     shared
         .deadline
         .set(Instant::now() + listener.deadlines.idle);
+    let age = worker.deadlines.register();
+    if let Some(until) = end_of_life(&worker, &shared.connection) {
+        age.set(until);
+    }
     let mut served: u64 = 0;
     let mut late: u32 = 0;
     let mut is_shut = false;
@@ -127,7 +132,17 @@ pub(crate) async fn serve(
                 }
             }
             if (worker.is_draining() || shared.connection.retired.get()) && !leaving {
-                return Poll::Ready(Next::Leave);
+                return Poll::Ready(Next::Leave("draining"));
+            }
+            if !leaving
+                && shared.streams.get() == 0
+                && served > 0
+                && worker.strain().ends_connections()
+            {
+                return Poll::Ready(Next::Leave("overload"));
+            }
+            if !leaving && age.poll_expired(cx).is_ready() {
+                return Poll::Ready(Next::Leave("max_connection_age"));
             }
             if shared.deadline.poll_expired(cx).is_ready() {
                 return Poll::Ready(Next::Idle);
@@ -149,7 +164,7 @@ pub(crate) async fn serve(
                 shared.streams.set(shared.streams.get() + 1);
                 shared.deadline.clear();
                 if served >= listener.limits.requests && !leaving {
-                    shared.leaving.set(true);
+                    shared.leave(&worker, "max_requests");
                     io.graceful_shutdown();
                 }
                 let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
@@ -185,8 +200,13 @@ pub(crate) async fn serve(
                     .set(Instant::now() + listener.deadlines.body);
             }
             Next::Idle if leaving => return refusals.ends_for(Fault::HeadTimeout),
-            Next::Idle | Next::Leave => {
-                shared.leaving.set(true);
+            Next::Idle => {
+                shared.leave(&worker, "idle_timeout");
+                io.graceful_shutdown();
+                shared.deadline.set(Instant::now() + GOODBYE);
+            }
+            Next::Leave(reason) => {
+                shared.leave(&worker, reason);
                 io.graceful_shutdown();
                 if shared.streams.get() == 0 {
                     shared.deadline.set(Instant::now() + GOODBYE);
@@ -197,6 +217,13 @@ pub(crate) async fn serve(
 }
 
 impl Shared {
+    /// Notes that the client is told to go away, and why.
+    fn leave(&self, worker: &Worker, reason: &'static str) {
+        self.leaving.set(true);
+        let metrics = &self.connection.listener.metrics;
+        metrics.connection_ended(worker.id, reason);
+    }
+
     /// What the client does more of than any client needs. To open streams mostly in order to give them up belongs to
     /// it, since each has cost a connect or a request upstream, and so do streams that are ended for their errors.
     fn defence(&self, served: u64, refusals: &Refusals) -> Option<Defence> {
@@ -225,7 +252,8 @@ enum Next {
     /// The client takes too long over a head.
     HeadTimeout,
     Idle,
-    Leave,
+    /// The connection shall end, for that reason.
+    Leave(&'static str),
 }
 
 /// The deadline of the head that a client is in the middle of, whatever trickles in meanwhile.

@@ -7,8 +7,10 @@ use std::{
 
 use super::{
     body::{Flow, Waits},
+    bounded::Bounded,
     deadline::Deadline,
     exchange::Client,
+    pace::Pace,
     upstream::Remote,
 };
 use crate::{
@@ -30,11 +32,22 @@ pub(crate) struct Transfer {
     tunnel: bool,
     /// Whether an interim response waits to go out.
     interim: bool,
-    /// For whom the deadline was set, and how far the exchange was then.
-    armed: Option<(Stage, u64)>,
+    armed: Option<Armed>,
     /// When the request was out and the wait for the endpoint began.
     asked_at: Option<Instant>,
+    /// The patience with the client as it sends, and as it reads.
+    sending: Pace,
+    reading: Pace,
     limits: Limits,
+}
+
+/// For whom the deadline was set, when, and how far the exchange was then.
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    stage: Stage,
+    at: Instant,
+    received: u64,
+    sent: u64,
 }
 
 /// For whom an exchange waits.
@@ -49,15 +62,18 @@ enum Stage {
 
 #[derive(Debug)]
 struct Limits {
-    client: Duration,
     endpoint: Duration,
     tunnel: Duration,
     whole: Option<Instant>,
+    /// Bytes of the request's body.
+    body: u64,
 }
 
 impl Transfer {
     pub(crate) fn new(exchange: &Exchange) -> Self {
         let (endpoint, tunnel) = exchange.upstream_limits();
+        let client = exchange.connection().listener.deadlines.body;
+        let terms = exchange.terms();
         Self {
             received: 0,
             sent: 0,
@@ -68,11 +84,13 @@ impl Transfer {
             interim: false,
             armed: None,
             asked_at: None,
+            sending: Pace::new(terms.receive_rate, client),
+            reading: Pace::new(terms.send_rate, client),
             limits: Limits {
-                client: exchange.connection().listener.deadlines.body,
                 endpoint,
                 tunnel,
                 whole: exchange.ends_at(),
+                body: terms.body,
             },
         }
     }
@@ -100,6 +118,7 @@ impl Transfer {
         self.broken = false;
         // The route's time is for requests; a tunnel has its idle limit.
         self.limits.whole = None;
+        self.limits.body = u64::MAX;
     }
 
     /// Moves the request along until a response head is there.
@@ -170,9 +189,10 @@ impl Transfer {
         waits: &mut Waits,
     ) -> Result<(), Fault> {
         if !self.broken && !self.request.is_done() {
+            let mut body = Bounded::new(client, self.limits.body, self.received);
             match self
                 .request
-                .poll(cx, client, remote, &mut self.received, waits)
+                .poll(cx, &mut body, remote, &mut self.received, waits)
             {
                 Poll::Ready(Err((Waits::Source, fault))) => return Err(fault),
                 Poll::Ready(Err((Waits::Sink, _))) => self.broken = true,
@@ -197,18 +217,28 @@ impl Transfer {
         deadline: &Deadline,
         stage: Stage,
     ) -> Poll<Fault> {
-        let now_armed = Some((stage, self.received.wrapping_add(self.sent)));
-        if self.armed != now_armed {
-            self.armed = now_armed;
+        let stands = self.armed.is_some_and(|armed| {
+            (armed.stage, armed.received, armed.sent) == (stage, self.received, self.sent)
+        });
+        if !stands {
+            let now = Instant::now();
+            self.settle(now);
+            self.armed = Some(Armed {
+                stage,
+                at: now,
+                received: self.received,
+                sent: self.sent,
+            });
             if stage == Stage::EndpointAnswers && self.asked_at.is_none() {
-                self.asked_at = Some(Instant::now());
+                self.asked_at = Some(now);
             }
             let limit = match stage {
-                Stage::ClientSends | Stage::ClientReads => self.limits.client,
+                Stage::ClientSends => self.sending.left(),
+                Stage::ClientReads => self.reading.left(),
                 Stage::EndpointReads | Stage::EndpointAnswers => self.limits.endpoint,
                 Stage::Tunnel => self.limits.tunnel,
             };
-            let at = Instant::now() + limit;
+            let at = now + limit;
             deadline.set(self.limits.whole.map_or(at, |whole| whole.min(at)));
         }
         deadline.poll_expired(cx).map(|_| {
@@ -220,12 +250,31 @@ impl Transfer {
                 return Fault::RouteTimeout;
             }
             match stage {
+                Stage::ClientSends if self.sending.is_strained() => Fault::BodyTooSlow,
                 Stage::ClientSends => Fault::BodyTimeout,
+                Stage::ClientReads if self.reading.is_strained() => Fault::ClientTooSlow,
                 Stage::ClientReads => Fault::ClientStalled,
                 Stage::EndpointReads | Stage::EndpointAnswers | Stage::Tunnel => {
                     Fault::UpstreamTimeout
                 }
             }
         })
+    }
+
+    /// Charges the client for the time since the deadline was set, if it was the client that was waited for.
+    fn settle(&mut self, now: Instant) {
+        let Some(before) = self.armed else { return };
+        let waited = now.saturating_duration_since(before.at);
+        let during = |stage| {
+            if before.stage == stage {
+                waited
+            } else {
+                Duration::ZERO
+            }
+        };
+        let received = self.received.saturating_sub(before.received);
+        self.sending.moved(received, during(Stage::ClientSends));
+        let sent = self.sent.saturating_sub(before.sent);
+        self.reading.moved(sent, during(Stage::ClientReads));
     }
 }

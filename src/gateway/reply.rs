@@ -24,6 +24,9 @@ pub fn reply_of(fault: Fault) -> Reply {
         | Fault::AdaptiveLimit
         | Fault::QueueFull
         | Fault::QueueTimeout
+        | Fault::RequestsFull
+        | Fault::Overloaded
+        | Fault::NoDescriptors
         | Fault::Drained => fields.push(b"retry-after", RETRY_AFTER),
         Fault::BreakerOpen(seconds) => {
             let mut digits = itoa::Buffer::new();
@@ -46,12 +49,7 @@ pub fn reply_of(fault: Fault) -> Reply {
 /// only trailers. `None` when the client does not speak gRPC, or the answer is no fault.
 #[must_use]
 pub fn grpc_reply(request: &RequestHead, answer: &Reply) -> Option<Reply> {
-    let content_type = request.fields.first(Known::ContentType)?;
-    let kind = content_type.get(..GRPC.len())?;
-    let rest = content_type.get(GRPC.len()..)?;
-    let is_grpc =
-        kind.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '));
-    if !is_grpc || answer.status < 400 {
+    if !is_grpc(request) || answer.status < 400 {
         return None;
     }
     let mut fields = Fields::new();
@@ -69,6 +67,18 @@ pub fn grpc_reply(request: &RequestHead, answer: &Reply) -> Option<Reply> {
         body: Bytes::new(),
         reason: answer.reason,
     })
+}
+
+/// Whether the client says that it speaks gRPC.
+pub(super) fn is_grpc(request: &RequestHead) -> bool {
+    let content_type = request.fields.first(Known::ContentType).unwrap_or_default();
+    let (Some(kind), Some(rest)) = (
+        content_type.get(..GRPC.len()),
+        content_type.get(GRPC.len()..),
+    ) else {
+        return false;
+    };
+    kind.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
 const GRPC: &[u8] = b"application/grpc";

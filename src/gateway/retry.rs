@@ -45,8 +45,10 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::NoRoute
         | Fault::HeadTimeout
         | Fault::BodyTimeout
+        | Fault::BodyTooSlow
         | Fault::ClientGone
         | Fault::ClientStalled
+        | Fault::ClientTooSlow
         | Fault::NoEndpoint
         | Fault::NoSubset
         | Fault::UpstreamOverloaded
@@ -58,6 +60,9 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         | Fault::UpstreamProtocol
         | Fault::UpstreamTimeout
         | Fault::RouteTimeout
+        | Fault::RequestsFull
+        | Fault::Overloaded
+        | Fault::NoDescriptors
         | Fault::Drained
         | Fault::Internal => false,
     };

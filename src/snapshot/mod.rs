@@ -6,6 +6,7 @@
 mod cell;
 mod health;
 mod listener;
+mod overload;
 mod route;
 mod upstream;
 
@@ -18,6 +19,7 @@ use crate::{observe::AccessLog, routing::Router};
 pub use cell::{SnapshotCell, SnapshotReader};
 pub use health::{BodyPattern, CheckTls, HealthPlan, HttpQuestion, Question};
 pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
+pub use overload::{Importance, Pressure, Strain};
 pub use route::{Action, Route, SplitTarget};
 pub use upstream::{
     HostedEndpoint, Protocol, ServerIdentity, StickyPlan, SubsetChoice, Transport, Upstream,

@@ -14,7 +14,7 @@ mod name_server;
 mod origin;
 mod pki;
 mod program_log;
-mod raw_h2;
+pub(crate) mod raw_h2;
 mod raw_origin;
 mod system_calls;
 mod tools;

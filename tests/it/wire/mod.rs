@@ -4,6 +4,7 @@ mod case;
 mod floods;
 mod framing;
 mod http2;
+mod http2_records;
 mod oracle;
 mod paths;
 mod policy;

@@ -67,6 +67,10 @@ fn an_exchange_allocates_no_more_than_it_did() {
     });
     // A connection serves 10,000 requests.
     let mut client = Client::connect(plain);
+    let guarded = b"GET /guarded/x HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n";
+    held("HTTP/1 within limits", HTTP1, |exchanges| {
+        client.exchange(guarded, exchanges);
+    });
     held("HTTP/1 with a body", HTTP1_BODIES, |exchanges| {
         client.exchange(post, exchanges);
     });
@@ -287,6 +291,17 @@ upstream = "sessions"
 endpoints = [{ address = "ORIGIN", labels = { version = "2" } }]
 subset = { label = "version", header = "x-version" }
 sticky = { cookie = "at", secret = "${file:sticky.key}" }
+
+[[route]]
+name = "guarded"
+path = "/guarded/*"
+upstream = "guarded"
+
+[upstream.guarded]
+endpoints = ["ORIGIN"]
+limits = { requests = 10, endpoint_requests = 9, endpoint_connections = 8, queue = 5, queue_timeout = "1s" }
+adaptive = { min = 2 }
+breaker = { consecutive_failures = 3 }
 
 [upstream.origin]
 endpoints = ["ORIGIN"]

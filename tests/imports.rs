@@ -109,6 +109,27 @@ fn the_data_plane_does_not_read_the_configuration() {
     }
 }
 
+/// Whoever decides how long something takes goes by a clock that does not jump. The wall clock is for what people and
+/// certificates read: dates, records, expiry.
+#[test]
+fn case_88_a_jump_of_the_wall_clock_decides_nothing_for_an_exchange() {
+    const READERS: &[&str] = &["engine/date.rs", "engine/door.rs", "gateway/exchange.rs"];
+    let data_plane = [
+        "balance", "engine", "filters", "gateway", "http", "listener", "routing", "snapshot",
+    ];
+    let mut readers: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| data_plane.contains(&source.module.as_str()))
+        .filter(|source| source.code.contains("SystemTime::now"))
+        .map(|source| source.path.display().to_string())
+        .collect();
+    readers.sort();
+    assert_eq!(readers.len(), READERS.len(), "{readers:?}");
+    for (path, reader) in readers.iter().zip(READERS) {
+        assert!(path.ends_with(reader), "{path} reads the wall clock");
+    }
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let mut silent = Vec::new();

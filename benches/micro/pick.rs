@@ -175,6 +175,7 @@ fn pool(settings: &Settings, count: u32, uneven: bool) -> Pool {
         let address = address(number);
         Member {
             endpoint: Endpoint {
+                host: "127.0.0.1".into(),
                 name: address.to_string().into(),
                 address,
                 weight: if uneven { number % 7 + 1 } else { 1 },

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use super::status::time;
 use crate::{
     balance::{Breaker, BreakerPhase, Endpoint, EndpointState, Limits, Metadata},
-    snapshot::{Protocol, Snapshot, Upstream},
+    observe::metrics::SourceFigures as _,
+    snapshot::{Protocol, Snapshot, SourceKey, SourceState, Upstream},
 };
 
 /// All upstreams; `now_ms` is the time on the gateway's clock.
@@ -31,11 +32,17 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
             endpoint(each, &metadata, now_ms)
         })
         .collect();
-    let unresolved: Vec<String> = upstream
+    let unresolved: Vec<&str> = upstream
         .configured
         .iter()
-        .map(ToString::to_string)
+        .map(|configured| &*configured.name)
         .filter(|name| pool.endpoints().iter().all(|each| *each.name != **name))
+        .collect();
+    let sources: Vec<Value> = upstream
+        .sources
+        .load()
+        .iter()
+        .map(|(key, state)| source(key, state))
         .collect();
     json!({
         "balance": upstream.balance.policy.as_str(),
@@ -45,10 +52,28 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
         },
         "tls": upstream.transport.tls.is_some(),
         "checked": upstream.health.is_some(),
+        "watched": upstream.outlier.is_some(),
         "limits": upstream.balance.limits.as_deref().map(limits),
         "breaker": upstream.balance.breaker.as_deref().map(|each| breaker(each, now_ms)),
         "endpoints": endpoints,
         "unresolved": unresolved,
+        "sources": sources,
+    })
+}
+
+fn source(key: &SourceKey, state: &SourceState) -> Value {
+    let known = state.known();
+    json!({
+        "kind": key.kind(),
+        "name": key.name(),
+        "endpoints": known.endpoints,
+        "age_seconds": state.age().map(|age| age.as_secs_f64()),
+        "answers": state.answers(),
+        "failures": state.failures(),
+        "failing": known.failing.map(|failure| json!({
+            "reason": failure.reason,
+            "since": time(failure.since),
+        })),
     })
 }
 
@@ -56,6 +81,8 @@ fn limits(limits: &Limits) -> Value {
     json!({
         "requests": limits.requests,
         "endpoint_requests": limits.endpoint_requests,
+        "connections": limits.connections,
+        "endpoint_connections": limits.endpoint_connections,
         "adaptive": limits.found().map(|(limit, baseline)| json!({
             "limit": limit,
             "baseline_ms": baseline.map(|baseline| baseline.as_secs_f64() * 1e3),
@@ -91,6 +118,10 @@ fn endpoint(endpoint: &Endpoint, metadata: &Metadata, now_ms: u64) -> Value {
         "latency_ms": state.latency(now_ms).map(|latency| latency.as_secs_f64() * 1e3),
         "connect_failures": state.failures(),
         "connect_failures_in_a_row": state.failed_in_a_row(),
+        "ejected": state.ejection().map(|reason| json!({
+            "reason": reason.as_str(),
+            "for_ms": state.ejected_until(now_ms).map_or(0, |until| until - now_ms),
+        })),
         "set_aside_for_ms": set_aside.map(|until| until.saturating_sub(now_ms)),
         "health": {
             "reason": health.reason,
@@ -99,12 +130,14 @@ fn endpoint(endpoint: &Endpoint, metadata: &Metadata, now_ms: u64) -> Value {
     })
 }
 
-/// `draining` and `disabled`: an operator said so. `up`: it gets requests. `unhealthy`: a check says no. `set_aside`: it took no connection and rests for a while.
+/// `draining` and `disabled`: an operator said so. `up`: it gets requests. `unhealthy`: a check says no. `ejected`: it served badly. `set_aside`: it took no connection and rests for a while.
 fn word(state: &EndpointState, set_aside: Option<u64>) -> &'static str {
     if !state.is_in_service() {
         state.administration().as_str()
     } else if !state.is_healthy() {
         "unhealthy"
+    } else if state.is_ejected() {
+        "ejected"
     } else if set_aside.is_some() {
         "set_aside"
     } else {

@@ -171,6 +171,7 @@ impl Gateway {
             plane: Arc::clone(&plane),
             sockets,
             origin,
+            clock,
         });
         Ok(Self {
             stores,

@@ -12,7 +12,7 @@ pub(super) struct Count {
     pub(super) endpoints: u64,
     /// Their weight.
     pub(super) weight: u64,
-    /// Those of them that pass their checks.
+    /// Those of them that pass their checks and are not ejected.
     pub(super) healthy: u64,
     /// The weight of those.
     pub(super) healthy_weight: u64,
@@ -78,7 +78,7 @@ impl Count {
             let weight = u64::from(candidate.weight);
             count.endpoints += 1;
             count.weight += weight;
-            if candidate.state.is_healthy() {
+            if candidate.state.is_healthy() && !candidate.state.is_ejected() {
                 count.healthy += 1;
                 count.healthy_weight += weight;
             }

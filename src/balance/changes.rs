@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::connections::OpenCount;
 use super::load::UpstreamLoad;
 
 /// How often the endpoints of one pool have come into or gone out of use. Written by whoever changes an endpoint, read
@@ -21,11 +22,12 @@ impl Changes {
     }
 }
 
-/// The upstream and the pools that an endpoint is in.
+/// The upstream and the pools that an endpoint is in, and its connections: what is seldom written of it.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
     pools: Mutex<Vec<Weak<Changes>>>,
     upstream: Arc<UpstreamLoad>,
+    connections: OpenCount,
 }
 
 impl Watchers {
@@ -33,7 +35,16 @@ impl Watchers {
         Self {
             pools: Mutex::default(),
             upstream,
+            connections: OpenCount::default(),
         }
+    }
+
+    pub(super) const fn connections(&self) -> &OpenCount {
+        &self.connections
+    }
+
+    pub(super) fn upstream(&self) -> &UpstreamLoad {
+        &self.upstream
     }
 
     pub(super) fn add(&self, changes: &Arc<Changes>) {
@@ -45,12 +56,22 @@ impl Watchers {
     /// Tells every pool, and whoever waits for an endpoint. Comes after the change itself, so that a pool that counts
     /// again sees it.
     pub(super) fn tell(&self) {
-        let watchers = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        for changes in watchers.iter().filter_map(Weak::upgrade) {
-            changes.note();
-        }
-        drop(watchers);
+        tell_all(&self.pools.lock().unwrap_or_else(PoisonError::into_inner));
         self.upstream.queue().call();
+    }
+
+    /// Tells every pool that the endpoint has gone out of use, without waiting. While somebody else tells, nobody is told:
+    /// whoever calls this sees to it that they are told soon.
+    pub(super) fn try_tell(&self) {
+        if let Ok(watchers) = self.pools.try_lock() {
+            tell_all(&watchers);
+        }
+    }
+}
+
+fn tell_all(watchers: &[Weak<Changes>]) {
+    for changes in watchers.iter().filter_map(Weak::upgrade) {
+        changes.note();
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Eligible<'a> {
     most: Option<NonZeroU32>,
 }
 
-/// What an endpoint's failed health checks mean.
+/// What an endpoint's failed health checks and its ejection mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heed {
     /// It is not used.
@@ -163,7 +163,9 @@ impl<'a> Eligible<'a> {
     }
 
     fn is_free(&self, candidate: &Candidate) -> bool {
-        self.is_possible(candidate) && candidate.state.set_aside_until(self.now_ms).is_none()
+        self.is_possible(candidate)
+            && candidate.state.set_aside_until(self.now_ms).is_none()
+            && (self.health == Heed::Panic || candidate.state.ejected_until(self.now_ms).is_none())
     }
 
     fn is_possible(&self, candidate: &Candidate) -> bool {

@@ -11,6 +11,9 @@ use crate::observe::EndpointMetrics;
 pub struct Endpoint {
     /// The name from the configuration; a host name that has several addresses names several endpoints.
     pub name: Box<str>,
+    /// The host name or IP address by which the endpoint itself is known; TLS verifies it where the upstream has no name
+    /// of its own.
+    pub host: Box<str>,
     /// Where to connect.
     pub address: SocketAddr,
     /// The share of traffic, relative to the other endpoints; 0 gets none.
@@ -21,6 +24,18 @@ pub struct Endpoint {
     pub state: Arc<EndpointState>,
     /// Where the endpoint is counted.
     pub metrics: Arc<EndpointMetrics>,
+}
+
+impl Endpoint {
+    /// The host with this port, as a `Host` field has them.
+    #[must_use]
+    pub fn authority(&self, port: u16) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{port}", self.host)
+        } else {
+            format!("{}:{port}", self.host)
+        }
+    }
 }
 
 /// The key of a connection pool: equal only if address, protocol and every TLS setting are equal.

@@ -42,6 +42,8 @@ fn decayed(word: u64, now_ms: u64) -> Option<(f32, f32)> {
     }
     // The clock's lower half comes round after 49 days, which no value outlives.
     let age = (now_ms & MILLISECONDS).wrapping_sub(word & MILLISECONDS) & MILLISECONDS;
+    // Another worker's clock may have been read a little later than ours: what it noted is of now.
+    let age = if age > MILLISECONDS / 2 { 0 } else { age };
     let halvings = age / HALF_LIFE_MS;
     if halvings >= FORGOTTEN_AFTER {
         return None;
@@ -72,6 +74,16 @@ const FORGOTTEN_AFTER: u64 = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_worker_noted_a_moment_later_is_known_now() {
+        let latency = Latency::default();
+        latency.note(Duration::from_millis(80), 1_001);
+        assert_eq!(latency.at(1_000), Some(80_000.0));
+        // And it is not forgotten for a quick answer that was timed a moment before.
+        latency.note(Duration::from_millis(1), 1_000);
+        assert!(latency.at(1_001) > Some(79_000.0));
+    }
 
     fn after(samples: &[(u64, u64)]) -> Latency {
         let latency = Latency::default();

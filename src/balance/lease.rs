@@ -120,7 +120,7 @@ impl Lease {
 
     /// Notes that the endpoint took a connection.
     pub fn succeeded(&self) {
-        self.endpoint.state.succeeded();
+        self.endpoint.state.takes_connections();
     }
 
     /// Notes how long the endpoint took from the request to the first byte of its answer. For an attempt that timed out

@@ -14,6 +14,10 @@ pub struct Limits {
     pub requests: Option<NonZeroU32>,
     /// Exchanges in flight at one endpoint; `None`: any number.
     pub endpoint_requests: Option<NonZeroU32>,
+    /// Open connections to all endpoints together; `None`: any number.
+    pub connections: Option<NonZeroU32>,
+    /// Open connections to one endpoint; `None`: any number.
+    pub endpoint_connections: Option<NonZeroU32>,
     /// How the number of exchanges at all endpoints together is found out; `None`: it is not.
     pub adaptive: Option<Adaptive>,
     /// Who may wait for a place; `None`: nobody.
@@ -109,6 +113,8 @@ mod tests {
             endpoint_requests: NonZeroU32::new(endpoint_requests),
             queue: None,
             adaptive: None,
+            connections: None,
+            endpoint_connections: None,
             load: upstream.load(),
         }
     }

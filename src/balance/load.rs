@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::adaptive::AdaptiveState;
 use super::breaker::{BreakerPhase, BreakerState};
+use super::connections::{Bells, OpenCount};
 use super::queue::Queue;
 use crate::observe::metrics::{BreakerFigures, UpstreamFigures};
 
@@ -19,6 +20,8 @@ pub struct UpstreamLoad {
     queue: Arc<Queue>,
     breaker: BreakerState,
     adaptive: AdaptiveState,
+    connections: OpenCount,
+    bells: Bells,
 }
 
 impl UpstreamLoad {
@@ -42,6 +45,17 @@ impl UpstreamLoad {
     /// What is known of its latency, if that limits it.
     pub(super) const fn adaptive(&self) -> &AdaptiveState {
         &self.adaptive
+    }
+
+    /// The connections to all endpoints.
+    pub(super) const fn connections(&self) -> &OpenCount {
+        &self.connections
+    }
+
+    /// How the workers that have connections are told that one is scarce.
+    #[must_use]
+    pub const fn bells(&self) -> &Bells {
+        &self.bells
     }
 
     /// Counts one more, unless there are `most`.

@@ -141,6 +141,14 @@ impl Pool {
         })
     }
 
+    /// Whether the endpoint of the session would serve the request, if it had room.
+    #[must_use]
+    pub fn keeps_session(&self, context: &PickContext<'_>) -> bool {
+        let subset = context.subset.filter(|_| self.subsets.is_some());
+        self.stuck(context)
+            .is_some_and(|own| subset.is_none_or(|value| self.is_in(own.index, value)))
+    }
+
     /// Whether any endpoint could be picked: not all are unhealthy, out of service or without weight.
     #[must_use]
     pub fn is_usable(&self) -> bool {
@@ -166,7 +174,7 @@ impl Pool {
     /// Chooses an endpoint that is in service, healthy, not set aside and not tried.
     ///
     /// A session's own endpoint comes first; whether it was given up shows when the lease's index has another
-    /// [`Pool::sticky_id`]. If all that remain are set aside, the one that failed longest ago is chosen: setting aside is a
+    /// [`Pool::sticky_id`]. If all that remain are set aside or ejected, the one that failed longest ago is chosen: that is a
     /// hint, and a guess is better than a sure failure. An endpoint that fails its health checks is chosen only below the
     /// panic threshold, one that an operator took out of service never. One that has as much as it takes leaves its
     /// requests to the others.
@@ -607,7 +615,7 @@ mod tests {
         state.set_health(true, "", UNIX_EPOCH);
         state.connect_failed(0);
         assert_ne!(at(&pool, 10, &[]), 1);
-        state.succeeded();
+        state.takes_connections();
         // The next pool knows the session too, and one without the endpoint gives it up.
         assert_eq!(at(&upstream.pool(sticky(), &[1, 1, 1, 1]), 0, &[]), 1);
         assert_eq!(at(&upstream.pool(sticky(), &[1]), 0, &[]), 0);

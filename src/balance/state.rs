@@ -9,9 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use super::administration::{Administration, AdministrationCell};
 use super::changes::{Changes, Watchers};
+use super::connections::OpenCount;
 use super::cursor::Cursor;
 use super::latency::Latency;
 use super::load::{UpstreamLoad, taken_below};
+use super::outlier::{Ejection, Tally};
 use super::ramp::Ramp;
 use crate::observe::metrics::EndpointFigures;
 
@@ -21,6 +23,8 @@ use crate::observe::metrics::EndpointFigures;
 /// connection. Health probes write `health`, operators `administration`; both tell the pools that the endpoint is in. All is
 /// read by whoever picks and by the admin address. It is dropped when no snapshot has the endpoint any more.
 ///
+/// Who looks for outliers keeps a tally and ejects, which is a hint, too, and expires.
+///
 /// Setting aside is a hint and expires by itself; a failed health check is a fact and stays until a check succeeds.
 #[derive(Debug)]
 #[repr(align(128))] // Endpoints next to each other in memory are written by different workers.
@@ -29,6 +33,8 @@ pub struct EndpointState {
     failed_in_a_row: AtomicU32,
     /// Milliseconds on the gateway's clock; 0 when not set aside.
     set_aside_until: AtomicU64,
+    /// The same; 0 when not ejected. One that has passed stays until the control plane has noticed.
+    ejected_until: AtomicU64,
     last_failure: AtomicU64,
     unhealthy: AtomicBool,
     administration: AdministrationCell,
@@ -36,8 +42,15 @@ pub struct EndpointState {
     latency: Latency,
     requests: AtomicU64,
     failures: AtomicU64,
+    tally: Box<Tally>,
+    seldom: Box<Seldom>,
+}
+
+/// What no pick reads.
+#[derive(Debug)]
+struct Seldom {
     health: Mutex<Health>,
-    watchers: Box<Watchers>,
+    watchers: Watchers,
 }
 
 /// What the active health checks found.
@@ -82,6 +95,46 @@ impl EndpointState {
         Some(self.set_aside_until.load(Ordering::Relaxed)).filter(|until| now_ms < *until)
     }
 
+    /// Whether the endpoint is ejected for how it serves. Once its time is over, that holds until it has been noticed.
+    #[must_use]
+    pub fn is_ejected(&self) -> bool {
+        self.ejected_until.load(Ordering::Relaxed) != 0
+    }
+
+    /// Until when the endpoint is ejected, in milliseconds on the gateway's clock; `None` if it is not.
+    #[must_use]
+    pub fn ejected_until(&self, now_ms: u64) -> Option<u64> {
+        Some(self.ejected_until.load(Ordering::Relaxed)).filter(|until| now_ms < *until)
+    }
+
+    /// Why the endpoint is ejected; `None` if it is not.
+    #[must_use]
+    pub fn ejection(&self) -> Option<Ejection> {
+        self.is_ejected().then(|| self.tally.reason())?
+    }
+
+    /// Why the endpoint was out of use when this was asked last, and why it is now, by what became of requests. `None`:
+    /// that is the same. For one who asks from time to time and tells the others.
+    #[must_use]
+    pub fn ejection_news(&self) -> Option<(Option<Ejection>, Option<Ejection>)> {
+        let refused = || (self.failed_in_a_row() > 0).then_some(Ejection::ConnectFailed);
+        let (before, now) = (self.tally.told(), self.ejection().or_else(refused));
+        if before == now {
+            return None;
+        }
+        self.tally.tell(now);
+        // Whoever ejected may not have been able to tell the pools.
+        self.seldom.watchers.tell();
+        Some((before, now))
+    }
+
+    /// Takes the endpoint into use again, whatever is left of its ejection.
+    pub fn end_ejection(&self) {
+        if self.ejected_until.swap(0, Ordering::Relaxed) != 0 {
+            self.seldom.watchers.tell();
+        }
+    }
+
     /// Whether the active health checks allow to use the endpoint.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
@@ -112,7 +165,7 @@ impl EndpointState {
                 self.ramp.cool();
             }
             self.unhealthy.store(!healthy, Ordering::Relaxed);
-            self.watchers.tell();
+            self.seldom.watchers.tell();
         }
     }
 
@@ -124,7 +177,7 @@ impl EndpointState {
             ..Health::unchecked()
         };
         self.unhealthy.store(true, Ordering::Relaxed);
-        self.watchers.tell();
+        self.seldom.watchers.tell();
     }
 
     /// Forgets what health checks found, for an upstream that is no longer checked.
@@ -132,7 +185,7 @@ impl EndpointState {
         let mut health = self.lock_health();
         *health = Health::unchecked();
         self.unhealthy.store(false, Ordering::Relaxed);
-        self.watchers.tell();
+        self.seldom.watchers.tell();
     }
 
     /// What an operator has said of the endpoint.
@@ -142,7 +195,11 @@ impl EndpointState {
     }
 
     /// Puts the endpoint into use or takes it out. One that is put into use again starts slowly, in pools that have that.
+    /// One that is enabled is not ejected any more, either.
     pub fn set_administration(&self, state: Administration) {
+        if state == Administration::Enabled {
+            self.end_ejection();
+        }
         let before = self.administration.replace(state);
         if before == state {
             return;
@@ -150,7 +207,7 @@ impl EndpointState {
         if state == Administration::Enabled {
             self.ramp.cool();
         }
-        self.watchers.tell();
+        self.seldom.watchers.tell();
     }
 
     /// Whether no operator has taken the endpoint out of use.
@@ -171,9 +228,12 @@ impl EndpointState {
         self.latency.at(now_ms)
     }
 
-    /// Whether the endpoint is in service, healthy and not set aside.
+    /// Whether the endpoint is in service, healthy, not set aside and not ejected.
     pub(super) fn is_available(&self, now_ms: u64) -> bool {
-        self.is_in_service() && self.is_healthy() && self.set_aside_until(now_ms).is_none()
+        self.is_in_service()
+            && self.is_healthy()
+            && self.set_aside_until(now_ms).is_none()
+            && self.ejected_until(now_ms).is_none()
     }
 
     /// The share of its weight that the endpoint has by now, of [`super::ramp::FULL`].
@@ -193,7 +253,7 @@ impl EndpointState {
 
     /// Has the pool told of every change of health or administration.
     pub(super) fn watch(&self, changes: &Arc<Changes>) {
-        self.watchers.add(changes);
+        self.seldom.watchers.add(changes);
     }
 
     /// When the endpoint last took no connection.
@@ -218,6 +278,16 @@ impl EndpointState {
     /// Whether fewer than `most` are in flight.
     pub(super) fn has_room(&self, most: Option<NonZeroU32>) -> bool {
         most.is_none_or(|most| self.in_flight() < most.get())
+    }
+
+    /// The open connections to the endpoint.
+    pub(super) fn connections(&self) -> &OpenCount {
+        self.seldom.watchers.connections()
+    }
+
+    /// The upstream as a whole.
+    pub(super) fn upstream(&self) -> &UpstreamLoad {
+        self.seldom.watchers.upstream()
     }
 
     pub(super) fn given_back(&self) {
@@ -248,7 +318,7 @@ impl EndpointState {
     }
 
     /// Ends the setting aside: the endpoint took a connection. It starts slowly, in pools that have that.
-    pub(super) fn succeeded(&self) {
+    pub fn takes_connections(&self) {
         // Read first: the usual case must not write to a line that all workers read.
         if self.set_aside_until.load(Ordering::Relaxed) != 0 {
             self.ramp.cool();
@@ -257,12 +327,28 @@ impl EndpointState {
         }
     }
 
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Ejects the endpoint. When it is back, it starts slowly, in pools that have that.
+    pub(super) fn eject(&self, reason: Ejection, now_ms: u64, until_ms: u64) {
+        self.tally.begin_anew(reason);
+        self.last_failure.store(now_ms, Ordering::Relaxed);
+        self.ramp.cool();
+        self.ejected_until.store(until_ms.max(1), Ordering::Relaxed);
+        self.seldom.watchers.try_tell();
+    }
+
     pub(super) fn answered(&self, first_byte: Duration, now_ms: u64) {
         self.latency.note(first_byte, now_ms);
     }
 
     fn lock_health(&self) -> std::sync::MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seldom
+            .health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -279,6 +365,7 @@ impl EndpointState {
             in_flight: AtomicU32::new(0),
             failed_in_a_row: AtomicU32::new(0),
             set_aside_until: AtomicU64::new(0),
+            ejected_until: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
             unhealthy: AtomicBool::new(false),
             administration: AdministrationCell::default(),
@@ -286,8 +373,11 @@ impl EndpointState {
             latency: Latency::default(),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
-            health: Mutex::new(Health::unchecked()),
-            watchers: Box::new(Watchers::new(Arc::clone(upstream))),
+            tally: Box::default(),
+            seldom: Box::new(Seldom {
+                health: Mutex::new(Health::unchecked()),
+                watchers: Watchers::new(Arc::clone(upstream)),
+            }),
         }
     }
 }
@@ -297,9 +387,17 @@ impl EndpointFigures for EndpointState {
         u64::from(self.in_flight())
     }
 
+    fn connections(&self) -> u64 {
+        u64::from(self.connections().get())
+    }
+
     /// A scrape has no gateway clock, so an endpoint that was set aside counts as down until it takes a connection.
     fn is_up(&self) -> bool {
-        self.is_healthy() && self.failed_in_a_row() == 0
+        self.is_healthy() && !self.is_ejected() && self.failed_in_a_row() == 0
+    }
+
+    fn is_ejected(&self) -> bool {
+        Self::is_ejected(self)
     }
 }
 
@@ -323,6 +421,8 @@ pub struct EndpointStates {
 struct UpstreamState {
     cursor: Arc<Cursor>,
     load: Arc<UpstreamLoad>,
+    /// Held by who ejects one of the endpoints.
+    turn: Arc<Mutex<()>>,
     endpoints: HashMap<SocketAddr, Arc<EndpointState>>,
 }
 
@@ -349,6 +449,12 @@ impl EndpointStates {
     #[must_use]
     pub fn cursor(&self, upstream: &str) -> Arc<Cursor> {
         self.with(upstream, |state| Arc::clone(&state.cursor))
+    }
+
+    /// What those who eject endpoints of the upstream of that name take turns by; the same one for the same name.
+    #[must_use]
+    pub fn turn(&self, upstream: &str) -> Arc<Mutex<()>> {
+        self.with(upstream, |state| Arc::clone(&state.turn))
     }
 
     /// Drops what no snapshot refers to any more.
@@ -437,7 +543,7 @@ mod tests {
         state.connect_failed(0);
         assert!(!state.is_up());
         state.connect_failed(1_000);
-        state.succeeded();
+        state.takes_connections();
         assert!(state.is_available(1_001));
         assert!(state.is_up());
         state.connect_failed(2_000);
@@ -497,7 +603,7 @@ mod tests {
             }),
             ("reachable", true, |state| {
                 state.connect_failed(0);
-                state.succeeded();
+                state.takes_connections();
             }),
         ];
         let state = EndpointState::default();

@@ -64,6 +64,7 @@ impl Upstream {
                     state: self.states.endpoint("test", address),
                     metrics: self.metrics.endpoint(&name),
                     name: name.into(),
+                    host: "127.0.0.1".into(),
                 };
                 Member { endpoint, metadata }
             });

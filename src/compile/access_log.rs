@@ -16,7 +16,8 @@ use crate::{
 };
 
 impl Compiler<'_> {
-    /// The log that exchanges are told to; `None` when it is off. It is opened when everything else is right.
+    /// The log that exchanges are told to; `None` when it is off. It is opened when everything else is right; where
+    /// nothing is served it is only seen whether it could be.
     pub(super) fn access_log(&mut self) -> Option<Arc<AccessLog>> {
         let format = self.log_format()?;
         let output = &self.config.access_log.output;
@@ -28,9 +29,12 @@ impl Compiler<'_> {
         if self.found.has_errors() {
             return None;
         }
-        let sink = self.stores.access_logs.as_ref()?;
-        match sink.open(&Settings { target, format }) {
-            Ok(log) => Some(log),
+        let opened = match &self.stores.access_logs {
+            Some(sink) => sink.open(&Settings { target, format }).map(Some),
+            None => target.probe().map(|()| None),
+        };
+        match opened {
+            Ok(log) => log,
             Err(error) => {
                 self.refused(
                     Code::UnreadableFile,

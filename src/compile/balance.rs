@@ -21,12 +21,14 @@ impl Compiler<'_> {
 
     fn panic_threshold(&mut self, upstream: &config::Upstream) -> Percent {
         let threshold = &upstream.panic_threshold;
-        if threshold.hundredths() > 0 && upstream.health.is_none() && upstream.is_whole("health") {
+        let is_watched = upstream.health.is_some() || upstream.outlier.is_some();
+        let is_whole = upstream.is_whole("health") && upstream.is_whole("outlier");
+        if threshold.hundredths() > 0 && !is_watched && is_whole {
             self.without_effect(
                 threshold,
                 "`panic_threshold` has no effect: nobody checks the endpoints",
             )
-            .help("add a check, for example: health = { path = \"/healthz\" }");
+            .help("add a check, for example: health = { path = \"/healthz\" }, or `outlier = {}`");
         }
         Percent::new(threshold.hundredths()).unwrap_or_default()
     }

@@ -1,11 +1,11 @@
 //! `[upstream.NAME.limits]`: how much an upstream takes at the same time.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use super::Compiler;
 use crate::{
     balance::{Adaptive, Limits, QueueSettings},
-    config::{self, Code, Placed},
+    config::{self, Code, Placed, upstream::Protocol},
 };
 
 impl Compiler<'_> {
@@ -24,24 +24,39 @@ impl Compiler<'_> {
         let mut limits = Limits {
             requests: None,
             endpoint_requests: None,
+            connections: None,
+            endpoint_connections: None,
             adaptive,
             queue: None,
             load: self.stores.endpoints.load(name),
         };
         if let Some(written) = written {
-            limits.requests = written.requests.as_ref().map(|limit| limit.value);
-            limits.endpoint_requests = written.endpoint_requests.as_ref().map(|limit| limit.value);
+            let value =
+                |limit: &Option<Placed<NonZeroU32>>| limit.as_ref().map(|limit| limit.value);
+            limits.connections = value(&written.connections);
+            limits.endpoint_connections = value(&written.endpoint_connections);
+            limits.requests = value(&written.requests);
+            limits.endpoint_requests = value(&written.endpoint_requests);
+            if upstream.protocol.value == Protocol::Http1 {
+                // Each request in flight has a connection for itself: who waits, waits in the queue.
+                limits.requests = least(limits.requests, limits.connections);
+                limits.endpoint_requests =
+                    least(limits.endpoint_requests, limits.endpoint_connections);
+            }
             limits.queue = self.queue(written);
             // With an adaptive limit a queue alone makes sense.
             let is_queue = upstream.adaptive.is_some() && written.queue.is_some();
-            let is_limit = limits.requests.is_some() || limits.endpoint_requests.is_some();
+            let is_limit = limits.requests.is_some()
+                || limits.endpoint_requests.is_some()
+                || limits.connections.is_some()
+                || limits.endpoint_connections.is_some();
             if !is_limit && !is_queue && written.broken.is_empty() && upstream.is_whole("adaptive")
             {
                 self.found
                     .error(
                         Code::MissingKey,
                         written.place,
-                        "`limits` limits nothing: it has neither `requests` nor `endpoint_requests`",
+                        "`limits` limits nothing: it names neither requests nor connections",
                     )
                     .help("for example: limits = { endpoint_requests = 100 }");
             }
@@ -97,4 +112,9 @@ impl Compiler<'_> {
             (_, _) => None,
         }
     }
+}
+
+/// The smaller one of two limits; none is larger than any.
+fn least(one: Option<NonZeroU32>, other: Option<NonZeroU32>) -> Option<NonZeroU32> {
+    one.into_iter().chain(other).min()
 }

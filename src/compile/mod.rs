@@ -6,10 +6,12 @@
 mod access_log;
 mod balance;
 mod breaker;
+mod endpoints;
 mod filters;
 mod health;
 mod limits;
 mod listener;
+mod outlier;
 mod process;
 mod route;
 mod sets;
@@ -91,6 +93,7 @@ type Upstreams = BTreeMap<Box<str>, Arc<Upstream>>;
 impl Compiler<'_> {
     fn snapshot(&mut self, generation: u64) -> Option<Snapshot> {
         self.check_process();
+        self.check_dns();
         let listeners = self.listeners();
         let upstreams = self.upstreams();
         let (matches, routes) = self.routes(&upstreams);

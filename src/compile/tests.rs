@@ -158,7 +158,7 @@ fn the_example_of_the_design_compiles_to_what_it_says() {
         partner.pool.load().endpoints().is_empty(),
         "the name is not resolved yet"
     );
-    assert_eq!(&*partner.configured[0].host, "partner.example.net");
+    assert_eq!(&*partner.configured[0].name, "partner.example.net:443");
     assert!(partner.transport.tls.as_ref().unwrap().name.is_some());
 }
 

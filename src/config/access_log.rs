@@ -13,8 +13,8 @@ use super::{
 };
 
 settings! {
-    /// One line for each request, also for the refused ones, except HTTP/2 frames that break the protocol itself. Lines are written off the request path: when the output
-    /// stalls, lines are dropped and counted.
+    /// One line for each request, also for the refused ones: what breaks HTTP/1 or HTTP/2 itself has its line, too.
+    /// Lines are written off the request path: when the output stalls, lines are dropped and counted.
     pub struct AccessLog = "[access_log]" {
         /// Where the lines go: `"stdout"`, `"off"` or the path of a file. The file is opened again on SIGUSR1.
         output: Output = default("stdout"), example "/var/log/portcullis/access.log";

@@ -59,7 +59,13 @@ impl HostPort {
         if text.contains("://") {
             return Err("it is a URL; write only host and port");
         }
-        let (host, port) = text.rsplit_once(':').ok_or("it has no port")?;
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(if text.starts_with('_') {
+                "it has no port; a name with SRV records is written { srv = \"…\" }"
+            } else {
+                "it has no port"
+            });
+        };
         if host.contains(':') {
             return Err("an IPv6 address needs brackets, as in \"[::1]:80\"");
         }
@@ -91,7 +97,7 @@ impl HostPort {
 
 /// Whether it is a host name: labels of letters, digits, `-` and `_`, and not all digits at the end (that would be an
 /// IPv4 address with a slip).
-fn is_host(host: &str) -> bool {
+pub(super) fn is_host(host: &str) -> bool {
     let labels = || host.trim_end_matches('.').split('.');
     let label = |l: &str| {
         (1..=63).contains(&l.len())
@@ -224,6 +230,10 @@ mod tests {
         }
         for (text, reason) in [
             ("users", "it has no port"),
+            (
+                "_http._tcp.users",
+                "it has no port; a name with SRV records is written { srv = \"…\" }",
+            ),
             ("users:0", "its port cannot be 0"),
             ("users:70000", "its port is no number up to 65535"),
             ("users:", "its port is no number up to 65535"),

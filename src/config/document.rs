@@ -9,6 +9,7 @@ use super::{
     code::Code,
     decode::{Decoder, Node, Setting, Variables},
     diagnostics::Diagnostics,
+    dns::Dns,
     listener::Listener,
     place::{FileId, Placed},
     route::Route,
@@ -33,6 +34,8 @@ settings! {
         access_log: AccessLog = optional;
         /// The log of the program.
         log: Log = optional;
+        /// How the names of endpoints are looked up.
+        dns: Dns = optional;
         /// The addresses to accept connections on.
         listener: Vec<Placed<Listener>> = default([]);
         /// Which requests, and what happens to them.
@@ -49,6 +52,7 @@ pub(crate) struct Merged {
     admin: Option<Placed<Admin>>,
     access_log: Option<Placed<AccessLog>>,
     log: Option<Placed<Log>>,
+    dns: Option<Placed<Dns>>,
     listeners: Vec<Placed<Listener>>,
     routes: Vec<Placed<Route>>,
     upstreams: Map<Upstream>,
@@ -66,6 +70,7 @@ impl Merged {
             diagnostics,
         );
         once("[log]", &mut self.log, document.log, diagnostics);
+        once("[dns]", &mut self.dns, document.dns, diagnostics);
         self.listeners.extend(document.listener.value);
         self.routes.extend(document.route.value);
         self.upstreams
@@ -103,6 +108,7 @@ impl Merged {
             admin: self.admin.or_else(|| unwritten(variables))?,
             access_log: self.access_log.or_else(|| unwritten(variables))?,
             log: self.log.or_else(|| unwritten(variables))?,
+            dns: self.dns.or_else(|| unwritten(variables))?,
             listeners: self.listeners,
             routes: self.routes,
             upstreams: self.upstreams,

@@ -12,6 +12,12 @@ settings! {
         requests: NonZeroU32 = optional, example 500;
         /// Requests in flight at one endpoint. One that has as many leaves requests to the others, backups too.
         endpoint_requests: NonZeroU32 = optional, example 100;
+        /// Open connections to all endpoints together, idle ones included. Over HTTP/1.1 a request in flight has one for
+        /// itself, so there are no more requests either. Over HTTP/2 each worker may have one to each endpoint at least;
+        /// what has no room on those is answered with 503.
+        connections: NonZeroU32 = optional, example 500;
+        /// The same for the connections to one endpoint.
+        endpoint_connections: NonZeroU32 = optional, example 100;
         /// Requests that wait while the upstream, or every endpoint that could serve them, has as many as it takes. They
         /// are served in the order in which they came. Needs `queue_timeout`. Without this key nobody waits.
         queue: NonZeroU32 = optional, example 200;

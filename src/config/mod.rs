@@ -7,11 +7,13 @@
 // The language, table by table.
 pub mod access_log;
 pub mod breaker;
+pub mod dns;
 pub mod document;
 pub mod filters;
 pub mod health;
 pub mod limits;
 pub mod listener;
+pub mod outlier;
 pub mod overload;
 pub mod per_client;
 pub mod route;
@@ -54,6 +56,7 @@ pub use access_log::AccessLog;
 pub use breaker::Breaker;
 pub use code::Code;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use dns::Dns;
 pub use limits::{Adaptive, Limits};
 pub use listener::Listener;
 pub use load::{Loaded, load, parse_str, parse_with};
@@ -78,6 +81,8 @@ pub struct Config {
     pub access_log: Placed<AccessLog>,
     /// The log of the program.
     pub log: Placed<Log>,
+    /// How names are looked up.
+    pub dns: Placed<Dns>,
     /// The listeners, in the order of the files.
     pub listeners: Vec<Placed<Listener>>,
     /// The routes, in the order of the files.
@@ -97,6 +102,7 @@ pub fn redacted(config: &Config) -> Json {
         "admin": config.admin.show(),
         "access_log": config.access_log.show(),
         "log": config.log.show(),
+        "dns": config.dns.show(),
         "listener": config.listeners.show(),
         "route": config.routes.show(),
         "upstream": config.upstreams.show(),

@@ -113,7 +113,7 @@ impl Setting for LoadBound {
 }
 
 /// The number before the sign.
-fn hundredths(text: &str) -> Result<u32, &'static str> {
+pub(super) fn hundredths(text: &str) -> Result<u32, &'static str> {
     let digits = text.strip_suffix('%').ok_or("it does not end in `%`")?;
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("before the `%` there must be a whole number");
@@ -121,7 +121,7 @@ fn hundredths(text: &str) -> Result<u32, &'static str> {
     digits.parse().map_err(|_| "it is too large")
 }
 
-fn shown(hundredths: u32) -> Json {
+pub(super) fn shown(hundredths: u32) -> Json {
     format!("{hundredths}%").into()
 }
 

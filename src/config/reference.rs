@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        access_log, breaker, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters,
+        access_log, breaker, decode::Decoder, decode::Node, diagnostics::Diagnostics, dns, filters,
         limits, listener, place::Sources, route, server, sets, sticky, table, upstream,
     };
 
@@ -241,6 +241,7 @@ mod tests {
             read_examples::<server::Admin>(),
             read_examples::<access_log::AccessLog>(),
             read_examples::<server::Log>(),
+            read_examples::<dns::Dns>(),
             read_examples::<listener::Listener>(),
             read_examples::<listener::ListenerTls>(),
             read_examples::<listener::Certificate>(),
@@ -255,6 +256,7 @@ mod tests {
             read_examples::<route::Respond>(),
             read_examples::<upstream::Upstream>(),
             read_examples::<upstream::Endpoint>(),
+            read_examples::<dns::UpstreamDns>(),
             read_examples::<sets::Subset>(),
             read_examples::<sticky::Sticky>(),
             read_examples::<upstream::UpstreamTls>(),
@@ -263,6 +265,7 @@ mod tests {
             read_examples::<breaker::Breaker>(),
             read_examples::<crate::config::health::Health>(),
             read_examples::<crate::config::health::BodyMatch>(),
+            read_examples::<crate::config::outlier::Outlier>(),
         ];
         let titles: Vec<_> = all_tables().iter().map(|table| table.title).collect();
         assert_eq!(read.as_slice(), titles);

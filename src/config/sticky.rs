@@ -7,8 +7,9 @@ use super::{
 
 settings! {
     /// Sticky sessions: a cookie brings a client back to the endpoint that it was at, as long as that is available. If it
-    /// is gone, unhealthy, draining or out of reach, another one serves and the cookie is set anew. It is `HttpOnly` and
-    /// signed, and does not tell the endpoint's address.
+    /// is gone, unhealthy, draining or out of reach, another one serves and the cookie is set anew; if it only has as many
+    /// requests as it takes, another one serves this once. The cookie is `HttpOnly` and signed, and does not tell the
+    /// endpoint's address.
     pub struct Sticky = "[upstream.NAME.sticky]" {
         /// The cookie's name. Upstreams that the same clients see need different names.
         cookie: String = required, example "users-at";

@@ -13,8 +13,10 @@ use super::{
     breaker::Breaker,
     code::Code,
     decode::{Decoder, Node, Setting},
+    dns::{ServiceName, UpstreamDns},
     health::Health,
     limits::{Adaptive, Limits},
+    outlier::Outlier,
     percent::{LoadBound, Percent},
     place::Placed,
     sets::Subset,
@@ -35,9 +37,12 @@ settings! {
         /// How many exchanges an endpoint may have with `balance = "hash"`, in relation to the mean by weight, before
         /// requests of its keys go to others. Without this key: 125%.
         hash_load_bound: LoadBound = optional, example "150%";
-        /// The endpoints: IP addresses or host names, with a port. Names are resolved in the background.
+        /// The endpoints: IP addresses or host names, with a port, or names with SRV records. All addresses of a name are
+        /// endpoints. Names are looked up in the background, again and again; see `[dns]`.
         endpoints: Vec<Placed<Endpoint>> = required,
             example ["10.0.0.1:9001", { address = "users.internal:9002", weight = 3 }];
+        /// How the names of this upstream are looked up, where that differs from `[dns]`.
+        dns: UpstreamDns = optional, example { servers = ["127.0.0.1:8600"] };
         /// When a smaller share of the endpoints passes its checks, all of them get requests: rather that than crush
         /// the rest. It goes for the backups apart. `"0%"` means never.
         panic_threshold: Percent = default("0%"), example "30%";
@@ -74,6 +79,9 @@ settings! {
         breaker: Breaker = optional, example { failure_share = "50%", open_for = "5s" };
         /// Checks each endpoint from time to time. Without this key, only requests tell.
         health: Health = optional, example { path = "/healthz", interval = "2s" };
+        /// Ejects endpoints that serve badly. `{}` does so with its defaults; without this key, only those that take no
+        /// connections are set aside, for 1 s at first and twice as long each time, up to 30 s.
+        outlier: Outlier = optional, example { consecutive_failures = 10, latency = "300%" };
     }
 }
 
@@ -81,8 +89,13 @@ settings! {
     /// One address of an upstream.
     pub struct Endpoint = "[[upstream.NAME.endpoints]]" shorthand address {
         /// The host and the port.
-        address: HostPort = required, example "10.0.0.1:9001";
-        /// The share of the requests in relation to the other endpoints.
+        address: HostPort = optional, example "10.0.0.1:9001";
+        /// In place of `address`: a name whose SRV records (RFC 2782) say hosts, ports, weights (0 counts as 1) and
+        /// priorities. Endpoints of a higher priority number get requests only while none of a lower one is available.
+        /// With TLS and without `server_name`, the name without its first labels with `_` is verified, because the
+        /// records themselves can be forged.
+        srv: ServiceName = optional, example "_http._tcp.users.internal";
+        /// The share of the requests in relation to the other endpoints. The weights of SRV records are multiplied by it.
         weight: Weight = default(1), example 3;
         /// Whether it gets requests only while none of the others is available: the same as `tier = 1`.
         backup: bool = default(false), example true;

@@ -14,10 +14,12 @@ use tokio::{
 use super::{
     certificates,
     data_plane::DataPlane,
-    discovery::{resolver::Resolver, source::Sources},
+    discovery::{resolver::Resolvers, source::Sources},
     endpoints::EndpointKeeper,
     handle::{Command, ControlHandle},
+    outliers,
     status::{Cause, Outcome, Phase, ReloadReport, Status},
+    task::Task,
     tell,
     watch::{
         FileWatch,
@@ -45,6 +47,8 @@ pub struct Start<D: DataPlane> {
     pub sockets: D::Prepared,
     /// Where the first snapshot came from.
     pub origin: Origin,
+    /// The start of the gateway's clock.
+    pub clock: std::time::Instant,
 }
 
 /// The one writer.
@@ -53,6 +57,7 @@ pub struct Controller<D: DataPlane> {
     stores: Arc<Stores>,
     cell: Arc<SnapshotCell>,
     plane: Arc<D>,
+    clock: std::time::Instant,
     /// Taken by `run`, which opens them once the host names have had their chance.
     sockets: Option<D::Prepared>,
     /// What the process was started with: some settings hold until the next start.
@@ -101,6 +106,7 @@ impl<D: DataPlane> Controller<D> {
             stores: start.stores,
             cell: start.cell,
             plane: start.plane,
+            clock: start.clock,
             sockets: Some(start.sockets),
             started: config,
             identity,
@@ -114,10 +120,9 @@ impl<D: DataPlane> Controller<D> {
         (controller, handle)
     }
 
-    /// Runs until every handle is gone. Host names are resolved as the system does.
+    /// Runs until every handle is gone.
     pub async fn run(self) {
-        let resolver = Resolver::system();
-        self.run_with(resolver).await;
+        self.run_with(Resolvers::default()).await;
     }
 
     /// Runs until every handle is gone, with these sources of addresses.
@@ -127,6 +132,7 @@ impl<D: DataPlane> Controller<D> {
             files: FileWatch::new(),
         };
         self.open(&mut running).await;
+        let _outliers = Task::start(outliers::watch(Arc::clone(&self.cell), self.clock));
         let mut tidy = Instant::now() + TIDY;
         loop {
             tokio::select! {

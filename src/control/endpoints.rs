@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     discovery::{
-        Discovery, has_names, pool,
+        Discovery, has_sources,
         source::{SourceKey, Sources},
         uses,
     },
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     compile::Stores,
-    snapshot::{HostedEndpoint, Snapshot, Upstream},
+    snapshot::{Snapshot, Upstream},
 };
 
 /// Follows host names and checks endpoints, across snapshots. Belongs to the controller.
@@ -43,7 +43,7 @@ impl EndpointKeeper {
     /// that wait for a check.
     pub(super) fn fill(&self, snapshot: &Snapshot) {
         for upstream in &snapshot.upstreams {
-            if has_names(upstream) {
+            if has_sources(upstream) {
                 self.refresh(upstream);
             } else {
                 health::expect(upstream, &upstream.pool.load());
@@ -56,6 +56,7 @@ impl EndpointKeeper {
         self.discovery.forget_others(snapshot);
         // What was heard while another snapshot was prepared counts for this one too.
         self.fill(snapshot);
+        self.discovery.tell(snapshot);
         self.health.follow(snapshot);
     }
 
@@ -73,8 +74,8 @@ impl EndpointKeeper {
     }
 
     fn refresh(&self, upstream: &Upstream) {
-        let found = |endpoint: &HostedEndpoint| self.discovery.found(endpoint);
-        let pool = pool::build(upstream, &self.stores.endpoints, found);
+        let found = |key: &SourceKey| self.discovery.found(key);
+        let pool = upstream.build_pool(&self.stores.endpoints, found);
         health::expect(upstream, &pool);
         upstream.pool.store(Arc::new(pool));
     }

@@ -32,6 +32,7 @@ mod certificates;
 pub mod discovery;
 mod endpoints;
 pub mod health;
+mod outliers;
 pub mod watch;
 
 mod task;

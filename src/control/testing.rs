@@ -66,6 +66,7 @@ impl Bench {
             plane: Arc::clone(&plane),
             sockets,
             origin,
+            clock: std::time::Instant::now(),
         });
         let task = Task::start(controller.run_with(names.clone()));
         let bench = Self {
@@ -208,7 +209,7 @@ impl DataPlane for Plane {
 
 /// What stands behind host names, as a test says. A name of which nothing was said yet has no answer yet.
 #[derive(Clone, Default)]
-pub(super) struct Names(Arc<Mutex<HashMap<SourceKey, watch::Sender<Answer>>>>);
+pub(super) struct Names(Arc<Mutex<HashMap<Box<str>, watch::Sender<Answer>>>>);
 
 #[derive(Clone, Debug, Default)]
 struct Answer(Option<Result<Vec<Found>, Failure>>);
@@ -236,14 +237,14 @@ impl Names {
     }
 
     fn sender(&self, host: &str) -> watch::Sender<Answer> {
-        let key = SourceKey::Dns(host.into());
-        self.0.lock().unwrap().entry(key).or_default().clone()
+        let mut names = self.0.lock().unwrap();
+        names.entry(host.into()).or_default().clone()
     }
 }
 
 impl Sources for Names {
-    fn open(&self, SourceKey::Dns(host): &SourceKey) -> Box<dyn Source> {
-        let mut answers = self.sender(host).subscribe();
+    fn open(&self, key: &SourceKey) -> Box<dyn Source> {
+        let mut answers = self.sender(key.name()).subscribe();
         answers.mark_changed();
         Box::new(Name(answers))
     }

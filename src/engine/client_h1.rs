@@ -134,12 +134,12 @@ impl Client for ClientH1<'_> {
         self.responded
     }
 
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
         // What a client sends ahead is kept, up to a buffer; more waits in the kernel.
         while self.connection.inbound.len() < SMALL {
             match self.connection.poll_read(cx, SMALL) {
                 Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(false) | Err(_)) => return Poll::Ready(Fault::ClientGone),
                 Poll::Pending => return Poll::Pending,
             }
         }

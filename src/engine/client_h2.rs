@@ -1,6 +1,9 @@
 //! The client's side of one exchange over HTTP/2: one stream.
 
-use std::task::{Context, Poll};
+use std::{
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
 
 use ::h2::{Reason, RecvStream, server::SendResponse};
 use bytes::Bytes;
@@ -10,9 +13,10 @@ use super::{
     exchange::Client,
     h1::End,
     h2::H2,
+    watch::Watch,
 };
 use crate::{
-    gateway::Fault,
+    gateway::{Fault, Violation},
     http::{BodyLength, Fields, Method, RequestHead, ResponseHead, h2::response_to_h2},
 };
 
@@ -22,16 +26,50 @@ pub(crate) struct ClientH2 {
     stream: H2,
     respond: SendResponse<Bytes>,
     responded: bool,
+    watch: Rc<Watch>,
+    /// Whether the body's length was announced.
+    measured: bool,
 }
 
 impl ClientH2 {
-    pub(crate) fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
+    pub(crate) fn new(
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        length: Option<BodyLength>,
+        watch: &Rc<Watch>,
+    ) -> Self {
         let mut stream = H2::new(End::Client);
         stream.expect_body(body);
         Self {
             stream,
             respond,
             responded: false,
+            watch: Rc::clone(watch),
+            measured: matches!(length, Some(BodyLength::Exact(_))),
+        }
+    }
+
+    /// The fault, as exactly as it can be told: on a stream whose body has a length, a protocol error is a body of
+    /// another one.
+    fn exactly(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Http2(Violation::Protocol)
+                if self.measured && self.watch.ended_for().is_none() =>
+            {
+                Fault::Http2(Violation::Length)
+            }
+            other => other,
+        }
+    }
+
+    /// Why the stream takes nothing any more.
+    fn why_closed(&mut self, fault: Fault) -> Fault {
+        if fault != Fault::ClientGone {
+            return self.exactly(fault);
+        }
+        match self.poll_gone(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(fault) => fault,
+            Poll::Pending => Fault::ClientGone,
         }
     }
 }
@@ -57,7 +95,7 @@ impl Client for ClientH2 {
         let body = self
             .respond
             .send_response(response, bodiless)
-            .map_err(|_| Fault::ClientGone)?;
+            .map_err(|_| self.why_closed(Fault::ClientGone))?;
         self.responded = true;
         if !bodiless {
             self.stream.promise_body(body);
@@ -69,12 +107,19 @@ impl Client for ClientH2 {
         self.responded
     }
 
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.stream.is_sending() {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        let reset = if self.stream.is_sending() {
             self.stream.poll_reset(cx)
         } else {
-            self.respond.poll_reset(cx).map(drop)
-        }
+            self.respond.poll_reset(cx)
+        };
+        reset.map(|reset| {
+            let fault = reset.map_or(Fault::ClientGone, |code| {
+                self.watch
+                    .reset(self.respond.stream_id().as_u32(), code.into())
+            });
+            self.exactly(fault)
+        })
     }
 
     fn abort(&mut self) {
@@ -91,7 +136,9 @@ impl Client for ClientH2 {
 
 impl Source for ClientH2 {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Fault>> {
-        self.stream.poll_fill(cx)
+        self.stream
+            .poll_fill(cx)
+            .map_err(|fault| self.exactly(fault))
     }
 
     fn chunk(&self) -> &[u8] {
@@ -121,11 +168,15 @@ impl Sink for ClientH2 {
         cx: &mut Context<'_>,
         source: &mut S,
     ) -> Poll<Result<(), Fault>> {
-        self.stream.poll_accept(cx, source)
+        self.stream
+            .poll_accept(cx, source)
+            .map_err(|fault| self.why_closed(fault))
     }
 
     fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Fault> {
-        self.stream.finish(trailers)
+        self.stream
+            .finish(trailers)
+            .map_err(|fault| self.why_closed(fault))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {

@@ -11,11 +11,16 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     deadline::Deadline,
-    pool::{MOST_STREAMS, PoolKey, StreamSlot},
+    places,
+    pool::{MOST_STREAMS, PoolKey, Shared, StreamSlot},
     socket::{Socket, server_name},
     worker::Worker,
 };
-use crate::{balance::Endpoint, gateway::Fault, snapshot::Upstream};
+use crate::{
+    balance::{Endpoint, OpenConnection},
+    gateway::Fault,
+    snapshot::Upstream,
+};
 
 /// Windows for what endpoints send: large enough for one fast stream, bounded for a hostile endpoint. The connection has
 /// room for all streams: clients that do not read hold back theirs and nobody else's.
@@ -51,7 +56,10 @@ impl<'a> Patience<'a> {
         }
     }
 
-    async fn bound<T>(&self, step: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    pub(crate) async fn bound<T>(
+        &self,
+        step: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
         let (end, fault) = match self.whole {
             Some(whole) if whole < self.connect => (whole, Fault::RouteTimeout),
             _ => (self.connect, Fault::ConnectTimeout),
@@ -90,9 +98,11 @@ pub(crate) async fn stream_slot(
             return Ok((slot, true));
         }
         if let Some(_turn) = shared.turn() {
+            let leave = leave_for_streams(worker, upstream, endpoint, &shared)?;
             let socket = connect(worker, upstream, endpoint, patience).await?;
             let (send, closed) = patience.bound(speak_http2(socket)).await?;
-            return Ok((shared.add(send, closed, upstream.timeouts.idle), false));
+            let slot = shared.add(send, closed, leave, upstream.timeouts.idle);
+            return Ok((slot, false));
         }
         // Somebody else connects: its success serves us too, its failure makes it our turn.
         patience
@@ -101,6 +111,24 @@ pub(crate) async fn stream_slot(
                 Ok(())
             })
             .await?;
+    }
+}
+
+/// Leave for one more HTTP/2 connection. The first one of a worker needs none: there is no sharing it between threads.
+fn leave_for_streams(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    shared: &Shared,
+) -> Result<OpenConnection, Fault> {
+    let Some(limits) = places::limits(upstream) else {
+        return Ok(OpenConnection::counted(endpoint));
+    };
+    limits.load.bells().add(&worker.bell);
+    match places::at_once(worker, endpoint, limits) {
+        Ok(open) => Ok(open),
+        Err(_) if shared.is_empty() => Ok(OpenConnection::counted(endpoint)),
+        Err(_) => Err(Fault::UpstreamOverloaded),
     }
 }
 
@@ -113,7 +141,7 @@ async fn open(upstream: &Upstream, endpoint: &Endpoint) -> Result<Socket, Fault>
     let Some(tls) = &upstream.transport.tls else {
         return Ok(Socket::Plain(tcp));
     };
-    let name = server_name(tls.name.as_ref(), host_of(&endpoint.name)).ok_or(Fault::UpstreamTls)?;
+    let name = server_name(tls.name.as_ref(), &endpoint.host).ok_or(Fault::UpstreamTls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     match connector.connect(name, tcp).await {
         Ok(stream) => Ok(Socket::Connected(Box::new(stream))),
@@ -137,12 +165,6 @@ fn connect_fault(error: &io::Error) -> Fault {
         Some(ENFILE | EMFILE) => Fault::NoDescriptors,
         _ => Fault::ConnectFailed,
     }
-}
-
-/// The host of `host:port`, an IPv6 address without its brackets.
-fn host_of(name: &str) -> &str {
-    let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
-    host.trim_matches(['[', ']'])
 }
 
 /// Starts HTTP/2 and the task that drives the connection; the cell tells when it has ended.

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     deadline::Deadline,
+    frames::PREFACE,
     h1::poll_read_into,
     serve_h1, serve_h2,
     socket::Socket,
@@ -40,8 +41,6 @@ use crate::{
     snapshot::ListenerPlan,
 };
 
-/// How an HTTP/2 connection begins (RFC 9113 section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest PROXY header that is waited for.
 const PROXY_HEADER: usize = proxy_protocol::MAX_BYTES;
 

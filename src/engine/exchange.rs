@@ -46,8 +46,8 @@ pub(crate) trait Client: Source + Sink {
     ) -> Result<(), Fault>;
     /// Whether the head of a final response has been handed over.
     fn has_responded(&self) -> bool;
-    /// Ready when the client has gone away. Asked while nothing is read from it.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Ready when the client has gone away, with what that means. Asked while nothing is read from it.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Fault>;
     /// Ends the exchange so that the client cannot take what it got for all.
     fn abort(&mut self);
     /// Nobody wants the rest of the request's body any more.
@@ -119,7 +119,7 @@ impl<'a, C: Client> Carrier<'a, C> {
         }
         let unheard = matches!(
             fault,
-            Fault::ClientGone | Fault::ClientStalled | Fault::ClientTooSlow
+            Fault::ClientGone | Fault::ClientStalled | Fault::ClientTooSlow | Fault::Http2(_)
         );
         if unheard || self.client.has_responded() {
             self.client.abort();
@@ -179,6 +179,9 @@ impl<'a, C: Client> Carrier<'a, C> {
             })?;
             let Err((fault, progress)) = self.attempt(&lease).await else {
                 lease.succeeded();
+                let worker = self.worker;
+                self.exchange
+                    .attempt_ended(&lease, worker.id, || worker.now_ms());
                 return Ok(());
             };
             match self.exchange.attempt_failed(
@@ -348,7 +351,7 @@ async fn unless_gone<C: Client, T>(
 ) -> Result<T, Fault> {
     poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(outcome),
-        Poll::Pending => client.poll_gone(cx).map(|()| Err(Fault::ClientGone)),
+        Poll::Pending => client.poll_gone(cx).map(Err),
     })
     .await
 }

@@ -8,11 +8,12 @@ use bytes::{Buf, Bytes};
 use super::{
     body::{Fill, Sink, Source},
     h1::End,
+    watch::violation_of_reset,
 };
 use crate::{
-    gateway::Fault,
+    gateway::{Fault, Violation},
     http::{
-        Fields, HeadError,
+        Fields,
         h2::{trailers_from_h2, trailers_to_h2},
     },
 };
@@ -65,10 +66,10 @@ impl H2 {
         }
     }
 
-    /// Whether the other end has given the stream up.
-    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Whether the stream has been reset, and with what.
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reason, ::h2::Error>> {
         match &mut self.outgoing {
-            Some(outgoing) => outgoing.poll_reset(cx).map(drop),
+            Some(outgoing) => outgoing.poll_reset(cx),
             None => Poll::Pending,
         }
     }
@@ -89,12 +90,25 @@ impl H2 {
 /// What an error on a stream means for the exchange.
 pub(crate) fn stream_fault(end: End, error: &::h2::Error) -> Fault {
     match end {
-        End::Client if error.reason() == Some(Reason::PROTOCOL_ERROR) && !error.is_remote() => {
-            Fault::Request(HeadError::BadContentLength)
-        }
-        End::Client => Fault::ClientGone,
-        End::Endpoint if error.reason() == Some(Reason::REFUSED_STREAM) => Fault::UpstreamRefused,
+        End::Client => client_fault(error).map_or(Fault::ClientGone, Fault::Http2),
+        End::Endpoint if is_unprocessed(error) => Fault::UpstreamRefused,
         End::Endpoint => Fault::UpstreamClosed,
+    }
+}
+
+/// Whether the endpoint says that it has not looked at the stream: its GOAWAY fails those above the last one that it did
+/// (RFC 9113 section 6.8).
+fn is_unprocessed(error: &::h2::Error) -> bool {
+    error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote())
+}
+
+/// How the client broke HTTP/2, if it did.
+fn client_fault(error: &::h2::Error) -> Option<Violation> {
+    let code = error.reason().filter(|_| !error.is_remote())?.into();
+    if error.is_go_away() {
+        Violation::of_connection(code)
+    } else {
+        violation_of_reset(code)
     }
 }
 

@@ -9,11 +9,16 @@ mod workers;
 mod worker;
 
 mod door;
-mod prefixed;
 mod socket;
 
 mod serve_h1;
 mod serve_h2;
+
+mod budget;
+mod frames;
+mod refused;
+mod watch;
+mod watched;
 
 mod exchange;
 mod record;
@@ -34,6 +39,7 @@ mod h1;
 mod h2;
 
 mod connect;
+mod places;
 mod pool;
 
 mod age;

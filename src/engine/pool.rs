@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::socket::Socket;
-use crate::balance::ConnectionId;
+use crate::balance::{ConnectionId, OpenConnection};
 
 /// Streams that one HTTP/2 connection carries at the same time, if the endpoint allows so many.
 pub(crate) const MOST_STREAMS: usize = 100;
@@ -36,6 +36,8 @@ pub(crate) struct Pools {
 struct Idle {
     socket: Socket,
     until: Instant,
+    /// After the socket: it is closed before it is no longer counted.
+    open: OpenConnection,
 }
 
 /// The HTTP/2 connections to one endpoint.
@@ -61,6 +63,7 @@ pub(crate) struct Multiplexed {
     pub(crate) closed: Rc<Cell<bool>>,
     until: Cell<Instant>,
     idle: Duration,
+    open: OpenConnection,
 }
 
 /// The use of a multiplexed connection by one exchange.
@@ -69,23 +72,64 @@ pub(crate) struct StreamSlot(pub(crate) Rc<Multiplexed>);
 
 impl Pools {
     /// An idle HTTP/1 connection that is still open, the one used last first.
-    pub(crate) fn take(&self, key: PoolKey, now: Instant) -> Option<Socket> {
+    pub(crate) fn take(&self, key: PoolKey, now: Instant) -> Option<(Socket, OpenConnection)> {
         let mut all = self.h1.borrow_mut();
         let idle = all.get_mut(&key)?;
         while let Some(mut candidate) = idle.pop() {
             if candidate.until > now && candidate.socket.is_quiet() {
-                return Some(candidate.socket);
+                return Some((candidate.socket, candidate.open));
             }
         }
         None
     }
 
     /// Keeps an HTTP/1 connection for the next request, unless there are enough.
-    pub(crate) fn put(&self, key: PoolKey, socket: Socket, until: Instant, most: usize) {
+    pub(crate) fn put(
+        &self,
+        key: PoolKey,
+        (socket, open): (Socket, OpenConnection),
+        until: Instant,
+        most: usize,
+    ) {
+        // Somebody waits for this one to be closed.
+        if open.wanted_by() > 0 {
+            return;
+        }
         let mut all = self.h1.borrow_mut();
         let idle = all.entry(key).or_default();
         if idle.len() < most {
-            idle.push(Idle { socket, until });
+            idle.push(Idle {
+                socket,
+                until,
+                open,
+            });
+        }
+    }
+
+    /// Closes an idle connection of which this holds, the one used longest ago of its endpoint; whether there was one.
+    pub(crate) fn close_one(&self, holds: impl Fn(&OpenConnection) -> bool) -> bool {
+        for idle in self.h1.borrow_mut().values_mut() {
+            if let Some(place) = idle.iter().position(|one| holds(&one.open)) {
+                idle.remove(place);
+                return true;
+            }
+        }
+        for shared in self.h2.borrow().values() {
+            let mut connections = shared.connections.borrow_mut();
+            let idle = |one: &Rc<Multiplexed>| one.streams.get() == 0 && holds(&one.open);
+            if let Some(place) = connections.iter().position(idle) {
+                connections.remove(place);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Closes idle connections that others wait for, as many as they are.
+    pub(crate) fn close_wanted(&self) {
+        let mut closed = 0;
+        while self.close_one(|open| closed < open.wanted_by()) {
+            closed += 1;
         }
     }
 
@@ -142,11 +186,18 @@ impl Shared {
             .map(|connection| StreamSlot::new(Rc::clone(connection)))
     }
 
+    /// Whether there is no connection, or none that still takes streams.
+    pub(crate) fn is_empty(&self) -> bool {
+        let connections = self.connections.borrow();
+        connections.iter().all(|connection| connection.closed.get())
+    }
+
     /// Adds a new connection and takes its first stream.
     pub(crate) fn add(
         &self,
         send: SendRequest<Bytes>,
         closed: Rc<Cell<bool>>,
+        open: OpenConnection,
         idle: Duration,
     ) -> StreamSlot {
         let connection = Rc::new(Multiplexed {
@@ -155,6 +206,7 @@ impl Shared {
             closed,
             until: Cell::new(Instant::now() + idle),
             idle,
+            open,
         });
         self.connections.borrow_mut().push(Rc::clone(&connection));
         StreamSlot::new(connection)

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     rc::Rc,
-    task::Poll,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -17,23 +17,27 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     age::end_of_life,
+    budget::Defence,
     client_h2::ClientH2,
-    deadline::Deadline,
+    deadline::{Deadline, Expired},
     exchange::{Carrier, Client},
-    prefixed::Prefixed,
     record::Recorded,
+    refused::Refusals,
     socket::Socket,
     unwind::unwinding,
+    watch::Watch,
+    watched::Watched,
     worker::Worker,
 };
 use crate::{
-    gateway::{Connection, Fault},
+    gateway::{Connection, Fault, Violation},
     http::{BodyLength, h2::request_from_h2, request_body},
 };
 
 /// Windows for what clients send: enough for a fast upload, bounded for a hostile one.
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Streams whose windows may be full at the same time without holding up the others: uploads to upstreams that stall.
+const FULL_STREAMS: u32 = 32;
 /// What one stream may hold for a client that reads slowly.
 const SEND_BUFFER: usize = 256 * 1024;
 /// Streams that were reset, by either side, and are still remembered.
@@ -48,6 +52,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// What a connection and its streams share.
 struct Shared {
     connection: Rc<Connection>,
+    watch: Rc<Watch>,
     streams: Cell<usize>,
     /// Streams that the client gave up before it had a response.
     given_up: Cell<u64>,
@@ -63,8 +68,10 @@ pub(crate) async fn serve(
     socket: Socket,
     ahead: BytesMut,
 ) {
+    let refusals = Refusals::new(&worker, &connection);
     let shared = Rc::new(Shared {
         deadline: worker.deadlines.register(),
+        watch: Rc::clone(&refusals.watch),
         connection,
         streams: Cell::new(0),
         given_up: Cell::new(0),
@@ -75,20 +82,24 @@ pub(crate) async fn serve(
     shared
         .deadline
         .set(Instant::now() + listener.deadlines.head);
-    let socket = Prefixed::new(socket, ahead);
-    let written = socket.written();
+    let socket = Watched::new(socket, ahead, Rc::clone(&refusals.watch));
     let handshake = Builder::new()
         .max_concurrent_streams(listener.limits.streams)
         .max_header_list_size(u32::try_from(listener.limits.head.bytes).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW * listener.limits.streams.min(FULL_STREAMS))
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_reset_streams(RESET_STREAMS)
         .max_pending_accept_reset_streams(RESET_STREAMS)
         .max_local_error_reset_streams(Some(ERROR_RESETS))
         .handshake::<_, Bytes>(socket);
-    let Ok(Ok(mut io)) = shared.deadline.bound(pin!(handshake)).await else {
-        return;
+    let mut io = match shared.deadline.bound(pin!(handshake)).await {
+        Ok(Ok(io)) => io,
+        Ok(Err(error)) => {
+            refusals.never_began(Fault::ClientGone);
+            return refusals.failed(&error, 0);
+        }
+        Err(Expired) => return refusals.never_began(Fault::HeadTimeout),
     };
     shared
         .deadline
@@ -98,7 +109,10 @@ pub(crate) async fn serve(
         age.set(until);
     }
     let mut served: u64 = 0;
+    let mut late: u32 = 0;
+    let mut is_shut = false;
     let mut written_before = 0;
+    let mut head = HeadTimer::new(&worker, listener.deadlines.head);
     loop {
         let leaving = shared.leaving.get();
         let next = poll_fn(|cx| {
@@ -107,6 +121,15 @@ pub(crate) async fn serve(
                     asked.map(|(request, respond)| Box::new(Asked { request, respond }))
                 });
                 return Poll::Ready(Next::Stream(next));
+            }
+            refusals.settled();
+            if !is_shut {
+                if let Some(defence) = shared.defence(served, &refusals) {
+                    return Poll::Ready(Next::Defend(defence));
+                }
+                if head.poll_late(cx, shared.watch.open_head()).is_ready() {
+                    return Poll::Ready(Next::HeadTimeout);
+                }
             }
             if (worker.is_draining() || shared.connection.retired.get()) && !leaving {
                 return Poll::Ready(Next::Leave("draining"));
@@ -128,12 +151,16 @@ pub(crate) async fn serve(
         })
         .await;
         match next {
-            Next::Stream(Some(Ok(_))) if shared.is_rapid_reset(served) => {
-                tracing::debug!(client = %shared.connection.client, "most HTTP/2 streams were given up");
-                io.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-            }
-            Next::Stream(Some(Ok(asked))) => {
+            Next::Stream(Some(Ok(mut asked))) => {
+                refusals.asked(asked.respond.stream_id().as_u32());
                 served += 1;
+                late += u32::from(leaving);
+                if is_shut || late > listener.limits.streams {
+                    // It may have crossed the GOAWAY on its way; as many as this have not.
+                    asked.respond.send_reset(Reason::REFUSED_STREAM);
+                    refusals.record(Fault::Http2(Violation::AfterGoaway));
+                    continue;
+                }
                 shared.streams.set(shared.streams.get() + 1);
                 shared.deadline.clear();
                 if served >= listener.limits.requests && !leaving {
@@ -146,18 +173,33 @@ pub(crate) async fn serve(
             }
             Next::Stream(Some(Err(error))) => {
                 tracing::debug!(%error, client = %shared.connection.client, "HTTP/2 connection failed");
-                return;
+                if let Some(defence) = refusals.watch.exceeded().filter(|_| !is_shut) {
+                    listener.metrics.http2_defended(worker.id, defence.word());
+                }
+                return refusals.failed(&error, shared.streams.get());
             }
             Next::Stream(None) => return,
+            Next::Defend(defence) => {
+                tracing::debug!(defence = defence.word(), client = %shared.connection.client, "HTTP/2 connection ended");
+                listener.metrics.http2_defended(worker.id, defence.word());
+                refusals.broken_off(Violation::Excess, shared.streams.get());
+                is_shut = true;
+                shared.leave_at_once(&mut io);
+            }
+            Next::HeadTimeout => {
+                refusals.ends_for(Fault::HeadTimeout);
+                is_shut = true;
+                shared.leave_at_once(&mut io);
+            }
             Next::Idle if shared.streams.get() > 0 => shared.deadline.clear(),
-            Next::Idle if io.has_streams() && written.get() != written_before => {
+            Next::Idle if io.has_streams() && refusals.watch.written() != written_before => {
                 // The exchanges have ended, and a slow client is still taking what they left here.
-                written_before = written.get();
+                written_before = refusals.watch.written();
                 shared
                     .deadline
                     .set(Instant::now() + listener.deadlines.body);
             }
-            Next::Idle if leaving => return,
+            Next::Idle if leaving => return refusals.ends_for(Fault::HeadTimeout),
             Next::Idle => {
                 shared.leave(&worker, "idle_timeout");
                 io.graceful_shutdown();
@@ -182,19 +224,69 @@ impl Shared {
         metrics.connection_ended(worker.id, reason);
     }
 
-    /// Whether the client mostly opens streams in order to give them up: each has cost a connect or a request upstream.
-    fn is_rapid_reset(&self, served: u64) -> bool {
-        let given_up = self.given_up.get();
-        given_up >= GIVEN_UP && given_up.saturating_mul(2) > served
+    /// What the client does more of than any client needs. To open streams mostly in order to give them up belongs to
+    /// it, since each has cost a connect or a request upstream, and so do streams that are ended for their errors.
+    fn defence(&self, served: u64, refusals: &Refusals) -> Option<Defence> {
+        let wasted = self.given_up.get() + refusals.count();
+        let is_rapid = wasted >= GIVEN_UP && wasted.saturating_mul(2) > served + refusals.count();
+        self.watch
+            .exceeded()
+            .or_else(|| is_rapid.then_some(Defence::RapidReset))
+    }
+
+    /// Ends the connection with what is under way on it.
+    fn leave_at_once(&self, io: &mut ::h2::server::Connection<Watched, Bytes>) {
+        io.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        self.leaving.set(true);
+        if self.streams.get() == 0 {
+            self.deadline.set(Instant::now() + GOODBYE);
+        }
     }
 }
 
 /// What a connection's task is woken for.
 enum Next {
     Stream(Option<Result<Box<Asked>, ::h2::Error>>),
+    /// The client wants more than its share.
+    Defend(Defence),
+    /// The client takes too long over a head.
+    HeadTimeout,
     Idle,
     /// The connection shall end, for that reason.
     Leave(&'static str),
+}
+
+/// The deadline of the head that a client is in the middle of, whatever trickles in meanwhile.
+struct HeadTimer {
+    deadline: Deadline,
+    limit: Duration,
+    timed: Option<u64>,
+}
+
+impl HeadTimer {
+    fn new(worker: &Worker, limit: Duration) -> Self {
+        Self {
+            deadline: worker.deadlines.register(),
+            limit,
+            timed: None,
+        }
+    }
+
+    /// Ready when the open head is late.
+    fn poll_late(&mut self, cx: &Context<'_>, open: Option<u64>) -> Poll<Expired> {
+        if self.timed != open {
+            self.timed = open;
+            match open {
+                Some(_) => self.deadline.set(Instant::now() + self.limit),
+                None => self.deadline.clear(),
+            }
+        }
+        if open.is_some() {
+            self.deadline.poll_expired(cx)
+        } else {
+            Poll::Pending
+        }
+    }
 }
 
 /// A request on a new stream, and the way to answer it.
@@ -220,7 +312,7 @@ async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Box<Asked>)
         }
     });
     let deadline = worker.deadlines.register();
-    let mut client = ClientH2::new(body, respond);
+    let mut client = ClientH2::new(body, respond, length.ok(), &shared.watch);
     let mut recorded = Recorded::begin(&worker, &shared.connection, &mut scratch, started);
     let mut carrier = Carrier::new(&worker, &mut client, &deadline, &mut recorded);
     let outcome = match length {

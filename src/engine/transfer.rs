@@ -201,8 +201,10 @@ impl Transfer {
             }
         }
         // Nothing more is read from the client, so somebody has to notice when it goes.
-        if !self.tunnel && client.poll_gone(cx).is_ready() {
-            return Err(Fault::ClientGone);
+        if !self.tunnel
+            && let Poll::Ready(fault) = client.poll_gone(cx)
+        {
+            return Err(fault);
         }
         Ok(())
     }

@@ -18,11 +18,12 @@ use super::{
     connect::{Patience, connect, pool_key, stream_slot},
     h1::{End, H1, SMALL},
     h2::{H2, stream_fault},
+    places::leave,
     pool::{PoolKey, StreamSlot},
     worker::Worker,
 };
 use crate::{
-    balance::Endpoint,
+    balance::{Endpoint, OpenConnection},
     gateway::{Exchange, Fault, grpc_status},
     http::{
         BodyLength, Fields, HeadLimits, Method, RequestHead, ResponseHead,
@@ -92,14 +93,15 @@ impl<'a> UpstreamSide<'a> {
         } else {
             self.worker.pools.take(key, started)
         };
-        let (socket, connect_time) = match kept {
-            Some(socket) => {
+        let (socket, open, connect_time) = match kept {
+            Some((socket, open)) => {
                 self.endpoint.metrics.connection_reused(self.worker.id);
-                (socket, None)
+                (socket, open, None)
             }
             None => {
+                let open = leave(self.worker, self.upstream, self.endpoint, patience).await?;
                 let socket = connect(self.worker, self.upstream, self.endpoint, patience).await?;
-                (socket, Some(started.elapsed()))
+                (socket, open, Some(started.elapsed()))
             }
         };
         let mut connection = H1::new(socket, End::Endpoint, self.worker.buffers.inbound());
@@ -115,6 +117,7 @@ impl<'a> UpstreamSide<'a> {
             grpc_status: None,
             asserted: Asserted::default(),
             keep: false,
+            open,
         })
     }
 
@@ -151,6 +154,8 @@ pub(crate) struct RemoteH1<'a> {
     asserted: Asserted,
     /// Whether the endpoint will take another request on this connection.
     keep: bool,
+    /// After the connection: it is closed before it is no longer counted.
+    open: OpenConnection,
 }
 
 impl RemoteH1<'_> {
@@ -165,7 +170,7 @@ impl RemoteH1<'_> {
             self.worker.buffers.recycle(&mut self.connection);
             self.worker.pools.put(
                 self.key,
-                self.connection.socket,
+                (self.connection.socket, self.open),
                 until,
                 self.upstream.max_idle,
             );

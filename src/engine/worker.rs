@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,6 +14,7 @@ use super::{
     buffers::Buffers, date::HttpDate, deadline::Deadlines, exchange::Scratch, pool::Pools,
 };
 use crate::{
+    balance::Bell,
     observe::{AccessLog, AccessRecord, Metrics, Touched, WorkerLog},
     snapshot::{Pressure, Snapshot, SnapshotReader, Strain},
 };
@@ -35,6 +37,8 @@ pub(crate) struct Worker {
     pub(crate) pools: Pools,
     pub(crate) buffers: Buffers,
     pub(crate) metrics: Arc<Metrics>,
+    /// Rung when somebody wants idle connections of this worker closed.
+    pub(crate) bell: Arc<Bell>,
     snapshots: RefCell<SnapshotReader>,
     #[expect(
         clippy::vec_box,
@@ -77,6 +81,7 @@ impl Worker {
             pools: Pools::default(),
             buffers: Buffers::default(),
             metrics,
+            bell: Arc::default(),
             snapshots: RefCell::new(snapshots),
             scratches: RefCell::default(),
             random: RefCell::new(fastrand::Rng::new()),
@@ -228,6 +233,14 @@ impl Worker {
     pub(crate) fn flush_records(&self) {
         self.log_pending.set(false);
         self.log.borrow_mut().flush();
+    }
+
+    /// Closes idle connections that other workers wait for.
+    pub(crate) async fn yield_connections(self: Rc<Self>) {
+        loop {
+            poll_fn(|cx| self.bell.poll_rung(cx)).await;
+            self.pools.close_wanted();
+        }
     }
 
     /// Looks kept connections over from time to time.

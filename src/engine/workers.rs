@@ -192,6 +192,7 @@ async fn work(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Command>) {
     tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
     tokio::task::spawn_local(Rc::clone(&worker).deliver_records());
     tokio::task::spawn_local(Rc::clone(&worker).reap());
+    tokio::task::spawn_local(Rc::clone(&worker).yield_connections());
     tokio::task::spawn_local(Rc::clone(&worker).feel());
     let mut doors: HashMap<DoorKey, Rc<Door>> = HashMap::new();
     loop {

@@ -57,7 +57,7 @@ pub struct Exchange {
     pub(super) wishes: Wishes,
     tried: SmallVec<[usize; 4]>,
     wants_fresh: bool,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
 }
 
 impl Exchange {
@@ -146,9 +146,12 @@ impl Exchange {
                 Refusal::Slow => Fault::AdaptiveLimit,
                 Refusal::BreakerOpen(left_ms) => Fault::BreakerOpen(seconds(left_ms)),
             })?;
+        let served_by = pool.sticky_id(lease.index());
+        // An endpoint that is merely full keeps its sessions: the request is only a guest at the other one.
+        let is_guest = served_by != self.session.at() && pool.keeps_session(&context);
+        self.session.serve(served_by.filter(|_| !is_guest));
         self.outcome.attempts += 1;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
-        self.session.serve(pool.sticky_id(lease.index()));
         Ok(lease)
     }
 
@@ -189,13 +192,15 @@ impl Exchange {
         progress: Progress,
         (worker, now_ms): (usize, u64),
     ) -> Retry {
-        if let Some(asked) = self.outcome.asked_at.take() {
+        let asked = self.outcome.asked_at.take();
+        if let Some(asked) = asked {
             let waited = asked.elapsed();
             self.outcome.upstream += waited;
-            if fault == Fault::UpstreamTimeout && !progress.heard {
-                lease.answered(waited, now_ms);
+            if !progress.heard {
+                self.waited_in_vain(lease, (fault, waited), now_ms);
             }
         }
+        self.blame(lease, (fault, progress, asked.is_some()), (worker, now_ms));
         let unreachable = matches!(
             fault,
             Fault::ConnectFailed | Fault::ConnectTimeout | Fault::UpstreamTls
@@ -223,7 +228,7 @@ impl Exchange {
         if let Some(asked) = self.outcome.asked_at {
             let took = asked.elapsed();
             self.outcome.first_byte = Some(took);
-            lease.answered(took, now_ms);
+            self.took(lease, took, now_ms);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong with one exchange: each fault knows its status, its word, whose it is and whether another try is safe.
 
+use super::Violation;
 use crate::http::HeadError;
 
 /// Why an exchange did not end as the client wished.
@@ -7,6 +8,8 @@ use crate::http::HeadError;
 pub enum Fault {
     /// The client's message is outside the grammar or the limits.
     Request(HeadError),
+    /// The client broke HTTP/2 itself, and has been told so.
+    Http2(Violation),
     /// CONNECT or TRACE, which no route takes.
     MethodNotAllowed,
     /// The host is not the one that the client's certificate was asked for.
@@ -86,6 +89,7 @@ impl Fault {
     pub const fn status(self) -> u16 {
         match self {
             Self::Request(error) => error.status(),
+            Self::Http2(violation) => violation.status(),
             Self::MethodNotAllowed => 405,
             Self::Misdirected => 421,
             Self::NoRoute => 404,
@@ -119,6 +123,7 @@ impl Fault {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Request(error) => error.reason(),
+            Self::Http2(violation) => violation.reason(),
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
@@ -157,6 +162,7 @@ impl Fault {
     pub const fn blame(self) -> Blame {
         match self {
             Self::Request(_)
+            | Self::Http2(_)
             | Self::MethodNotAllowed
             | Self::Misdirected
             | Self::NoRoute

@@ -19,6 +19,8 @@ pub(super) fn failed(lease: &Lease, fault: Fault, request_is_out: bool, now_ms: 
     let failed = match fault {
         // The route's time may have been spent on the client.
         Fault::RouteTimeout => request_is_out,
+        // There was no connection to be had: the endpoint was not asked.
+        Fault::UpstreamOverloaded => false,
         _ => fault.blame() == Blame::Upstream,
     };
     if failed {

@@ -16,6 +16,8 @@ mod reply;
 mod retry;
 mod session;
 mod terms;
+mod verdict;
+mod violation;
 mod wishes;
 
 pub use connection::{Connection, TlsSession};
@@ -29,3 +31,4 @@ pub use places::{RequestGate, RequestPlaces};
 pub use reply::{grpc_reply, head_of, reply_of};
 pub use retry::{Progress, Retry};
 pub use terms::Terms;
+pub use violation::Violation;

@@ -12,6 +12,8 @@ pub struct Outcome {
     pub(super) status: u16,
     /// The word for what the gateway itself decided; empty for an endpoint's answer.
     pub(super) reason: &'static str,
+    /// What went wrong last, if anything did.
+    pub(super) fault: Option<Fault>,
     /// Who made the status.
     pub(super) source: Source,
     /// Tries, the one that succeeded included.
@@ -38,6 +40,7 @@ impl Default for Outcome {
         Self {
             status: 0,
             reason: "",
+            fault: None,
             source: Source::Gateway,
             attempts: 0,
             received: 0,
@@ -60,5 +63,6 @@ impl Outcome {
             self.source = Source::Gateway;
         }
         self.reason = fault.reason();
+        self.fault = Some(fault);
     }
 }

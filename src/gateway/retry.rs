@@ -39,6 +39,7 @@ pub(super) fn after(fault: Fault, progress: Progress, method: &Method, attempts:
         Fault::UpstreamRefused => true,
         Fault::UpstreamClosed => !progress.head_sent || (progress.reused && method.is_idempotent()),
         Fault::Request(_)
+        | Fault::Http2(_)
         | Fault::MethodNotAllowed
         | Fault::Misdirected
         | Fault::NoRoute

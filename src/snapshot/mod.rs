@@ -7,7 +7,9 @@ mod cell;
 mod health;
 mod listener;
 mod overload;
+mod pool;
 mod route;
+mod source;
 mod upstream;
 
 use std::{net::IpAddr, sync::Arc};
@@ -21,8 +23,12 @@ pub use health::{BodyPattern, CheckTls, HealthPlan, HttpQuestion, Question};
 pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
 pub use overload::{Importance, Pressure, Strain};
 pub use route::{Action, Route, SplitTarget};
+pub use source::{
+    AddressFamily, DnsKey, DnsPlan, DnsRecords, Found, SourceFailure, SourceKey, SourceKnown,
+    SourceState,
+};
 pub use upstream::{
-    HostedEndpoint, Protocol, ServerIdentity, StickyPlan, SubsetChoice, Transport, Upstream,
+    HostedEndpoint, Place, Protocol, ServerIdentity, StickyPlan, SubsetChoice, Transport, Upstream,
     UpstreamTimeouts,
 };
 

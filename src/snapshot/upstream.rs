@@ -1,13 +1,18 @@
 //! An upstream as the data plane sees it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::ServerName;
 
-use super::health::HealthPlan;
+use super::{SourceKey, SourceState, health::HealthPlan};
 use crate::{
-    balance::{Metadata, Pool, Settings, StickyKey},
+    balance::{ConnectionId, Detector, Metadata, Pool, Settings, StickyKey},
     filters::Template,
     observe::UpstreamMetrics,
 };
@@ -28,8 +33,10 @@ pub struct Upstream {
     pub subset_choice: Option<SubsetChoice>,
     /// The cookie of sticky sessions; `None` without them.
     pub sticky: Option<StickyPlan>,
-    /// The endpoints as configured, in order, for those who resolve names.
+    /// The endpoints as configured, in order, for those who follow their sources.
     pub configured: Vec<HostedEndpoint>,
+    /// What is known of the sources of `configured` (`control` writes, the admin address reads).
+    pub sources: ArcSwap<Vec<(SourceKey, Arc<SourceState>)>>,
     /// What is spoken, and over what.
     pub transport: Arc<Transport>,
     /// How long an endpoint may take.
@@ -38,6 +45,8 @@ pub struct Upstream {
     pub max_idle: usize,
     /// The active check, if there is one.
     pub health: Option<HealthPlan>,
+    /// Who ejects endpoints that serve badly, if anyone does.
+    pub outlier: Option<Detector>,
     /// Where this upstream's figures go.
     pub metrics: Arc<UpstreamMetrics>,
 }
@@ -66,27 +75,42 @@ pub struct StickyPlan {
     pub secure: Option<bool>,
 }
 
-/// An endpoint as configured: an address or a host name, and its weight.
+/// An endpoint as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostedEndpoint {
-    /// An IP address (IPv6 without brackets) or a host name.
-    pub host: Box<str>,
-    /// The port.
-    pub port: u16,
+    /// As the configuration writes it: the name in logs and metrics of all endpoints that it stands for.
+    pub name: Box<str>,
+    /// Where it is.
+    pub place: Place,
     /// The share in relation to the others, at least 1.
     pub weight: u32,
     /// Where it stands among the others.
     pub metadata: Metadata,
 }
 
-/// As the configuration writes it: the name of its endpoints in logs and metrics.
-impl fmt::Display for HostedEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, .. } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
+/// Where an endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At this address.
+    Address(SocketAddr),
+    /// Where a source says, which may be nowhere yet, or several places.
+    Source {
+        /// The source.
+        key: SourceKey,
+        /// The port of addresses that come without one.
+        port: Option<u16>,
+        /// The host that TLS verifies, unless the source knows better.
+        host: Box<str>,
+    },
+}
+
+impl HostedEndpoint {
+    /// The source, unless it is an address.
+    #[must_use]
+    pub const fn source(&self) -> Option<&SourceKey> {
+        match &self.place {
+            Place::Address(_) => None,
+            Place::Source { key, .. } => Some(key),
         }
     }
 }
@@ -101,6 +125,21 @@ pub struct Transport {
     pub protocol: Protocol,
     /// The TLS side; `None` for plain connections.
     pub tls: Option<ServerIdentity>,
+}
+
+impl Transport {
+    /// What connections to this endpoint have in common. Where the transport has no TLS name of its own, the endpoint's
+    /// host is verified, so two hosts at one address must not share connections.
+    #[must_use]
+    pub fn connection(&self, host: &str, address: SocketAddr) -> ConnectionId {
+        let mut hasher = DefaultHasher::new();
+        self.identity.hash(&mut hasher);
+        address.hash(&mut hasher);
+        if self.tls.as_ref().is_some_and(|tls| tls.name.is_none()) {
+            host.hash(&mut hasher);
+        }
+        ConnectionId(hasher.finish())
+    }
 }
 
 /// The TLS side of a transport.

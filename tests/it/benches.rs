@@ -20,6 +20,8 @@ async fn the_gateways_configurations_of_the_wall_and_of_the_soak_are_valid() {
 /// Checks the configurations that a script writes into a folder, and whose paths it prints.
 async fn check(script: &str, count: usize) {
     let folder = tempfile::tempdir().expect("a directory");
+    // The run makes it, and the check sees whether the access log could be opened there.
+    std::fs::create_dir(folder.path().join("logs")).expect("a directory");
     let writing = Command::new("python3")
         .arg("-B")
         .arg(format!("{}/{script}", env!("CARGO_MANIFEST_DIR")))

@@ -308,6 +308,49 @@ async fn a_client_that_goes_away_is_no_failure_and_gives_its_trial_back() {
 }
 
 #[tokio::test]
+async fn those_who_wait_are_told_when_it_opens() {
+    let gate = crate::harness::Gate::new();
+    let passing = gate.clone();
+    let origin = Origin::http(move |_seen| {
+        let gate = passing.clone();
+        async move {
+            gate.pass().await;
+            let mut answer = ok("");
+            *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            answer
+        }
+    })
+    .await;
+    let config = one(&format!(
+        "endpoints = [\"{origin}\"]\n\
+         limits = {{ requests = 1, queue = 5, queue_timeout = \"1h\" }}\n\
+         breaker = {{ consecutive_failures = 1, open_for = \"1h\", max_open_for = \"1h\" }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = gateway.connect().await;
+        client.send(&Request::get("/").bytes()).await;
+        clients.push(client);
+    }
+    gate.reached(1).await;
+    gate.open();
+    let mut statuses = Vec::new();
+    for mut client in clients {
+        let answer = client.response("GET").await.expect("an answer");
+        statuses.push(answer.status);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [500, 503, 503, 503]);
+    assert_eq!(origin.seen().len(), 1);
+    let records = gateway.records(4).await;
+    let refused = records
+        .iter()
+        .filter(|one| one.text("reason") == "breaker_open");
+    assert_eq!(refused.count(), 3);
+}
+
+#[tokio::test]
 async fn a_grpc_status_counts_as_the_http_status_that_means_the_same() {
     let origin = H2Origin::start(|mut exchange| async move {
         let _ = exchange.body().await;

@@ -20,6 +20,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "access_log::a_json_record_tells_the_whole_story",
             ),
             ("log", "program_log::the_level_decides_what_is_written"),
+            ("dns", "names::an_upstream_may_have_name_servers_of_its_own"),
             (
                 "listener",
                 "reload::listeners_are_added_and_removed_while_the_others_serve",
@@ -106,6 +107,29 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "[dns]",
+        &[
+            (
+                "servers",
+                "names::an_upstream_may_have_name_servers_of_its_own",
+            ),
+            (
+                "timeout",
+                "names::a_name_server_that_says_nothing_holds_up_nobody",
+            ),
+            (
+                "attempts",
+                "names::a_question_is_asked_so_many_times_until_it_has_failed",
+            ),
+            ("min_ttl", "names::lifetimes_have_a_floor_and_a_ceiling"),
+            ("max_ttl", "names::lifetimes_have_a_floor_and_a_ceiling"),
+            (
+                "ip",
+                "names::all_addresses_of_a_name_are_endpoints_and_the_family_can_be_chosen",
+            ),
+        ],
+    ),
+    (
         "[[listener]]",
         &[
             (
@@ -115,7 +139,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("address", "reload::a_listener_moves_to_another_address"),
             (
                 "tls",
-                "tls::the_name_chooses_the_certificate_exact_over_wildcard_over_the_first",
+                "tls::case_64_the_name_chooses_the_certificate_exact_over_wildcard_over_the_first",
             ),
             (
                 "proxy_protocol",
@@ -196,7 +220,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
         &[
             (
                 "certificates",
-                "tls::the_name_chooses_the_certificate_exact_over_wildcard_over_the_first",
+                "tls::case_64_the_name_chooses_the_certificate_exact_over_wildcard_over_the_first",
             ),
             ("alpn", "http2::tls_without_h2_in_alpn_speaks_http1"),
             ("min_version", "tls::the_oldest_version_is_configured"),
@@ -410,6 +434,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "endpoints",
                 "balance::an_endpoint_that_refuses_is_set_aside",
             ),
+            ("dns", "names::an_upstream_may_have_name_servers_of_its_own"),
             (
                 "panic_threshold",
                 "balance::below_the_panic_threshold_the_sick_get_requests_too",
@@ -464,6 +489,10 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "health",
                 "health::a_sick_endpoint_leaves_its_requests_to_the_others",
+            ),
+            (
+                "outlier",
+                "outliers::failures_in_a_row_eject_an_endpoint_at_once",
             ),
         ],
     ),
@@ -533,6 +562,14 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "endpoint_requests",
                 "overload::an_endpoint_at_its_limit_leaves_requests_to_the_others",
             ),
+            (
+                "connections",
+                "overload::all_connections_of_an_upstream_have_a_limit",
+            ),
+            (
+                "endpoint_connections",
+                "overload::connections_to_an_endpoint_have_a_limit_over_all_workers",
+            ),
             ("queue", "overload::a_full_queue_takes_nobody"),
             (
                 "queue_timeout",
@@ -541,9 +578,36 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "[upstream.NAME.dns]",
+        &[
+            (
+                "servers",
+                "names::an_upstream_may_have_name_servers_of_its_own",
+            ),
+            (
+                "timeout",
+                "names::a_name_server_that_says_nothing_holds_up_nobody",
+            ),
+            (
+                "attempts",
+                "names::a_question_is_asked_so_many_times_until_it_has_failed",
+            ),
+            ("min_ttl", "names::lifetimes_have_a_floor_and_a_ceiling"),
+            ("max_ttl", "names::lifetimes_have_a_floor_and_a_ceiling"),
+            (
+                "ip",
+                "names::all_addresses_of_a_name_are_endpoints_and_the_family_can_be_chosen",
+            ),
+        ],
+    ),
+    (
         "[[upstream.NAME.endpoints]]",
         &[
             ("address", "balance::endpoints_may_be_host_names"),
+            (
+                "srv",
+                "names::srv_records_say_hosts_ports_weights_and_priorities",
+            ),
             (
                 "weight",
                 "balance::round_robin_is_smooth_and_keeps_the_weights",
@@ -621,6 +685,47 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "verify",
                 "upstream_tls::an_upstream_is_verified_by_its_name_and_authority",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.outlier]",
+        &[
+            (
+                "consecutive_failures",
+                "outliers::failures_in_a_row_eject_an_endpoint_at_once",
+            ),
+            (
+                "failure_share",
+                "outliers::a_share_of_failures_ejects_an_endpoint_that_had_enough_requests",
+            ),
+            (
+                "latency",
+                "outliers::an_endpoint_that_is_much_slower_than_the_others_is_ejected",
+            ),
+            (
+                "minimum_requests",
+                "outliers::a_share_of_failures_ejects_an_endpoint_that_had_enough_requests",
+            ),
+            (
+                "failure_status",
+                "outliers::which_statuses_are_failures_is_configured",
+            ),
+            (
+                "interval",
+                "outliers::a_share_of_failures_ejects_an_endpoint_that_had_enough_requests",
+            ),
+            (
+                "ejection_time",
+                "outliers::an_ejection_has_its_time_and_a_longest_one",
+            ),
+            (
+                "max_ejection_time",
+                "outliers::an_ejection_has_its_time_and_a_longest_one",
+            ),
+            (
+                "max_ejected",
+                "outliers::so_much_of_a_pool_is_ejected_and_no_more",
             ),
         ],
     ),

@@ -264,7 +264,14 @@ async fn the_number_of_workers_is_configured() {
             &[("app", &origin)],
         )
         .await;
-        assert_eq!(gateway.threads_named("worker"), workers);
+        // A thread gives itself its name, which may be after it was started.
+        within("the workers' names", async {
+            while gateway.threads_named("worker") < workers {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
         assert_eq!(gateway.get("/").await.status, 200);
+        assert_eq!(gateway.threads_named("worker"), workers);
     }
 }

@@ -736,3 +736,78 @@ async fn what_is_above_an_adaptive_limit_waits_if_there_is_a_queue() {
     assert_eq!(end(first).await.status, 200);
     assert_eq!(end(second).await.status, 200);
 }
+
+/// How many connections to the endpoints of the upstream are open, and how many have been opened.
+async fn connections(gateway: &Gateway) -> (f64, f64) {
+    let metrics = gateway.metrics().await;
+    let of = |name| metrics.sum(name, &[("upstream", "app")]);
+    (
+        of("portcullis_upstream_connections_open"),
+        of("portcullis_upstream_connections_total"),
+    )
+}
+
+#[tokio::test]
+async fn connections_to_an_endpoint_have_a_limit_over_all_workers() {
+    let origin = Origin::answering("ok").await;
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 4
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<origin>"]
+        limits = { endpoint_connections = 1, queue = 100, queue_timeout = "1m" }
+        "#,
+        &[("origin", &origin)],
+    )
+    .await;
+    // Which worker gets a client is the kernel's choice; with so many clients all get some.
+    for _ in 0..60 {
+        assert_eq!(gateway.get("/").await.status, 200);
+        let (open, _) = connections(&gateway).await;
+        assert!((open - 1.0).abs() < 0.1, "{open}");
+    }
+    // A worker that had none got one, and another one has closed its own for it.
+    let (_, opened) = connections(&gateway).await;
+    assert!(opened > 1.5, "{opened}");
+    assert_eq!(
+        crowd(&gateway, 20, 10)
+            .await
+            .into_iter()
+            .collect::<Vec<_>>(),
+        [(200, 200)]
+    );
+    let (open, _) = connections(&gateway).await;
+    assert!((open - 1.0).abs() < 0.1, "{open}");
+}
+
+#[tokio::test]
+async fn all_connections_of_an_upstream_have_a_limit() {
+    let gate = Gate::new();
+    let (a, b) = (
+        Origin::behind(&gate, "a").await,
+        Origin::behind(&gate, "b").await,
+    );
+    let config = one(&format!(
+        "endpoints = [\"{a}\", \"{b}\"]\nlimits = {{ connections = 1 }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    let first = begin(&gateway, "/").await;
+    gate.reached(1).await;
+    // Over HTTP/1.1 there are no more requests than connections.
+    assert_eq!(gateway.get("/").await.status, 503);
+    gate.open();
+    assert_eq!(end(first).await.status, 200);
+    for _ in 0..10 {
+        // In turns: the idle connection to the one is closed for the other.
+        assert_eq!(gateway.get("/").await.status, 200);
+        let (open, _) = connections(&gateway).await;
+        assert!((open - 1.0).abs() < 0.1, "{open}");
+    }
+    assert!(!a.seen().is_empty() && !b.seen().is_empty());
+    let (_, opened) = connections(&gateway).await;
+    assert!(opened > 1.5, "{opened}");
+}

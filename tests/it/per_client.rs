@@ -121,7 +121,11 @@ fn gated(server: &str, web: &str) -> String {
     )
 }
 
-async fn ask_while_two_are_served(text: &str) -> (ResponseMessage, ResponseMessage) {
+/// What a third request gets, and one to the other listener, which finds the gateway full too or does not.
+async fn ask_while_two_are_served(
+    text: &str,
+    full_everywhere: bool,
+) -> (ResponseMessage, ResponseMessage) {
     let (origin, gate) = Origin::gated("ok").await;
     let gateway = Gateway::start(text, &[("app", &origin)]).await;
     let mut waiting = Vec::new();
@@ -138,11 +142,21 @@ async fn ask_while_two_are_served(text: &str) -> (ResponseMessage, ResponseMessa
     // The admin address is not counted: it stays alive when everything else is full.
     let health = gateway.ask_admin(Request::get("/healthz")).await;
     assert_eq!(health.status, 200);
+    // There is no room before it has been decided on.
+    let refused_too = if full_everywhere {
+        Some(other.response("GET").await.expect("an answer"))
+    } else {
+        gate.reached(3).await;
+        None
+    };
     gate.open();
     for client in &mut waiting {
         assert_eq!(client.response("GET").await.expect("an answer").status, 200);
     }
-    let other = other.response("GET").await.expect("an answer");
+    let other = match refused_too {
+        Some(response) => response,
+        None => other.response("GET").await.expect("an answer"),
+    };
     // The connection of the refused one goes on, and there is room again.
     assert_eq!(third.ask(Request::get("/")).await.status, 200);
     let records = gateway.records(5).await;
@@ -157,7 +171,7 @@ async fn ask_while_two_are_served(text: &str) -> (ResponseMessage, ResponseMessa
 #[tokio::test]
 async fn a_listener_serves_so_many_requests_at_once() {
     let text = gated("", "max_concurrent_requests = 2");
-    let (refused, other) = ask_while_two_are_served(&text).await;
+    let (refused, other) = ask_while_two_are_served(&text, false).await;
     assert_eq!(refused.status, 503);
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(other.status, 200);
@@ -166,6 +180,6 @@ async fn a_listener_serves_so_many_requests_at_once() {
 #[tokio::test]
 async fn all_listeners_together_serve_so_many_requests_at_once() {
     let text = gated("max_concurrent_requests = 2", "");
-    let (refused, other) = ask_while_two_are_served(&text).await;
+    let (refused, other) = ask_while_two_are_served(&text, true).await;
     assert_eq!((refused.status, other.status), (503, 503));
 }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio_stream::StreamExt;
+
 use crate::harness::{
-    Client, Gateway, H2Client, Origin, Request, WebSocketOrigin, websocket, within,
+    Client, EchoClient, EchoOrigin, Gateway, H2Client, Origin, Request, Text, WebSocketOrigin,
+    websocket, within,
 };
 
 /// A gateway that answers with this text.
@@ -319,12 +322,15 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
     };
     let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
     let chat = WebSocketOrigin::start().await;
+    let echo = EchoOrigin::start().await;
     let routes = |number: usize| {
         let origin = if number.is_multiple_of(2) { &a } else { &b };
         format!(
             "{WEB}max_requests = 1000000\n\
              [[route]]\nname = \"r{number}\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"{origin}\"]\n\
-             [[route]]\nname = \"chat{number}\"\npath = \"/chat\"\nupstream = \"chat\"\n[upstream.chat]\nendpoints = [\"{chat}\"]\n"
+             [[route]]\nname = \"chat{number}\"\npath = \"/chat\"\nupstream = \"chat\"\n[upstream.chat]\nendpoints = [\"{chat}\"]\n\
+             [[route]]\nname = \"echo{number}\"\npath = \"/test.Echo/*\"\nupstream = \"echo\"\n\
+             [upstream.echo]\nendpoints = [\"{echo}\"]\nprotocol = \"h2c\"\n"
         )
     };
     let gateway = Gateway::start(&routes(0), &[]).await;
@@ -332,7 +338,7 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
     let done = Arc::new(AtomicBool::new(false));
 
     let mut load = tokio::task::JoinSet::new();
-    for kind in 0..7 {
+    for kind in 0..9 {
         let done = Arc::clone(&done);
         load.spawn(async move {
             let mut count = 0usize;
@@ -364,6 +370,20 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
                     socket.close().await;
                     count = 1;
                 }
+                // A stream in both directions that lives through all of it, and its trailers: one exchange.
+                6 => {
+                    let mut client = EchoClient::connect(address).await;
+                    talk(&mut client, |_| !done.load(Ordering::Relaxed)).await;
+                    count = 1;
+                }
+                // One short such stream after the other.
+                7 => {
+                    let mut client = EchoClient::connect(address).await;
+                    while !done.load(Ordering::Relaxed) {
+                        talk(&mut client, |said| said < 3).await;
+                        count += 1;
+                    }
+                }
                 _ => {
                     let client = H2Client::connect(address).await;
                     while !done.load(Ordering::Relaxed) {
@@ -372,16 +392,18 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
                     }
                 }
             }
-            count
+            (kind, count)
         });
     }
     for number in 1..=reloads {
         gateway.reload(&routes(number), &[]).await;
     }
     done.store(true, Ordering::Relaxed);
-    let counts: Vec<usize> = load.join_all().await;
-    let total: usize = counts.iter().sum();
-    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    let counts: Vec<(usize, usize)> = load.join_all().await;
+    let total: usize = counts.iter().map(|(_, count)| count).sum();
+    assert!(counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
+    let streams = counts.iter().filter(|(kind, _)| matches!(kind, 6 | 7));
+    let counts_of_streams: usize = streams.map(|(_, count)| count).sum();
     gateway.records(total).await;
     let metrics = gateway.metrics().await;
     let served = metrics.sum("portcullis_requests_total", &[]);
@@ -396,5 +418,28 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
     );
     let generation = metrics.sum("portcullis_config_generation", &[]);
     assert!(generation > reloads as f64, "{generation}");
-    assert_eq!(gateway.stop().await.len(), total);
+    let records = gateway.stop().await;
+    assert_eq!(records.len(), total);
+    // Each of the streams has ended with the status in its trailers.
+    let streams = records
+        .iter()
+        .filter(|record| record.text("grpc_status") == "0");
+    assert_eq!(streams.count(), counts_of_streams);
+}
+
+/// A call with streams in both directions: each message waits for the answer to the one before, and the call ends well.
+async fn talk(client: &mut EchoClient, goes_on: impl Fn(usize) -> bool) {
+    let (say, mut hear) = client.talk().await.expect("a stream");
+    let mut said = 0;
+    while goes_on(said) {
+        say.send(Text::new("still there")).await.expect("the call");
+        let answer = within("an answer", hear.next()).await;
+        let answer = answer.expect("a message").expect("a message");
+        assert_eq!(answer.text, "you said still there");
+        said += 1;
+    }
+    drop(say);
+    assert!(within("the end", hear.next()).await.is_none());
+    let trailers = within("the trailers", hear.trailers()).await;
+    assert!(trailers.expect("an end without a fault").is_some());
 }

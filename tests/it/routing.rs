@@ -338,3 +338,32 @@ async fn a_fixed_answer_has_its_status_its_fields_and_its_body() {
     let record = &gateway.records(3).await[0];
     assert_eq!(record.text("source"), "gateway");
 }
+
+#[tokio::test]
+async fn case_32_a_path_cannot_make_an_expression_try_without_end() {
+    let gateway = Gateway::start(
+        r#"
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        max_target = "8KiB"
+        [[route]]
+        name = "nested"
+        path_regex = "^/((a+)+)+b$"
+        respond = { body = "nested" }
+        "#,
+        &[],
+    )
+    .await;
+    // An engine that goes back and tries again would need more steps for this than there is time.
+    let almost = format!("/{}", "a".repeat(8000));
+    let found = format!("{almost}b");
+    winners(
+        &gateway,
+        &[
+            (Request::get(&almost), "404"),
+            (Request::get(&found), "nested"),
+        ],
+    )
+    .await;
+}

@@ -166,6 +166,32 @@ async fn a_session_is_given_up_when_its_endpoint_cannot_serve() {
 }
 
 #[tokio::test]
+async fn a_session_comes_back_to_an_endpoint_that_was_only_full() {
+    let (own, gate) = Origin::gated("own").await;
+    let other = Origin::answering("other").await;
+    let text = CONFIG.replace("sticky", "limits = { endpoint_requests = 1 }\n    sticky");
+    let list = list(&[&own, &other]);
+    let gateway = start(&text, &[("endpoints", &list), ("more", &"")]).await;
+    gate.release(1);
+    let first = gateway.get("/").await;
+    assert_eq!(first.text(), "own");
+    let cookie = cookie_of(&first);
+    let mut busy = gateway.connect().await;
+    busy.send(&with(&cookie).bytes()).await;
+    gate.reached(2).await;
+    let guest = gateway.send(with(&cookie)).await;
+    assert_eq!(guest.text(), "other");
+    assert!(!guest.fields.has("set-cookie"));
+    gate.open();
+    busy.response("GET").await.expect("an answer");
+    // With its record a request has left its place.
+    gateway.records(3).await;
+    let back = gateway.send(with(&cookie)).await;
+    assert_eq!(back.text(), "own");
+    assert!(!back.fields.has("set-cookie"));
+}
+
+#[tokio::test]
 async fn sessions_survive_reloads_and_new_endpoints() {
     let [a, b, c] = three().await;
     let gateway = sticky(&[&a, &b], "").await;

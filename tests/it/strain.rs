@@ -151,6 +151,19 @@ async fn a_worker_that_is_behind_ends_connections_and_then_refuses_requests() {
     }
 }
 
+/// Case 87: a limit on the address space is no reason to refuse requests as long as there is memory.
+#[tokio::test]
+async fn case_87_a_limit_on_the_address_space_is_not_taken_for_used_memory() {
+    for kilobytes in [500_000, 1_600_000] {
+        let limit = format!("ulimit -v {kilobytes}");
+        let gateway = Gateway::start_under(&limit, &routes(""), &[]).await;
+        assert_eq!(answers(&gateway).await, ([200; 3], true), "{limit}");
+        let metrics = gateway.metrics().await;
+        let most = metrics.sum("portcullis_memory_limit_bytes", &[]);
+        assert!(most < f64::from(kilobytes) * 1024.0, "{most}");
+    }
+}
+
 #[tokio::test]
 async fn case_85_without_descriptors_accepting_pauses_and_recovers_and_the_admin_address_answers() {
     let (origin, gate) = Origin::gated("ok").await;

@@ -235,7 +235,7 @@ async fn send_body(connection: &mut Connection, counter: &AtomicUsize) {
 }
 
 #[tokio::test]
-async fn a_client_that_never_reads_is_given_up() {
+async fn case_36_a_client_that_never_reads_is_given_up() {
     let origin = Origin::http(|_seen| async {
         http::Response::new(Full::new(Bytes::from(vec![b'x'; 50_000_000])))
     })

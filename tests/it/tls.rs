@@ -7,7 +7,7 @@ use crate::harness::{Authority, Client, ClientTls, Gateway, Request, curl};
 const ROUTE: &str = "[[route]]\nname = \"all\"\nrespond = { body = \"hello\" }\n";
 
 #[tokio::test]
-async fn the_name_chooses_the_certificate_exact_over_wildcard_over_the_first() {
+async fn case_64_the_name_chooses_the_certificate_exact_over_wildcard_over_the_first() {
     let authority = Authority::new("tests");
     let first = authority.issue(&["default.test"]);
     let wildcard = authority.issue(&["*.example.test"]);
@@ -279,4 +279,42 @@ async fn case_66_no_early_data_is_accepted() {
         client.ask(Request::get("/")).await;
     }
     assert!(!tls.may_send_early_data(), "a ticket allows early data");
+}
+
+/// What an idle connection may cost, with all that a build without optimisation adds.
+const IDLE: u64 = 40 * 1024;
+
+#[tokio::test]
+async fn case_30_idle_connections_and_half_open_handshakes_stay_within_their_budget() {
+    const EACH: usize = 400;
+    let authority = Authority::new("tests");
+    let site = authority.issue(&["gateway.test"]);
+    let gateway = Gateway::start(
+        &format!(
+            "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n\
+             handshake_timeout = \"300s\"\ntls = {{ certificates = [<site>] }}\n{ROUTE}"
+        ),
+        &[("site", &site)],
+    )
+    .await;
+    let tls = ClientTls::new(&authority, "gateway.test");
+    let mut first = gateway.connect_tls("secure", &tls).await;
+    assert_eq!(first.ask(Request::get("/")).await.text(), "hello");
+    let before = gateway.resident();
+    let mut open = Vec::new();
+    for _ in 0..EACH {
+        let mut idle = gateway.connect_tls("secure", &tls).await;
+        assert_eq!(idle.ask(Request::get("/")).await.text(), "hello");
+        let mut half = Client::connect(gateway.address("secure").await).await;
+        // The beginning of a ClientHello.
+        half.send(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc]).await;
+        open.push((idle, half));
+    }
+    // The gateway has got to the last one.
+    assert_eq!(first.ask(Request::get("/")).await.text(), "hello");
+    let grown = gateway.resident().saturating_sub(before);
+    assert!(
+        grown < 2 * EACH as u64 * IDLE,
+        "{grown} bytes for {EACH} connections of each kind"
+    );
 }

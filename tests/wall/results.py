@@ -28,7 +28,7 @@ def save(name, binary, figures):
     path = FOLDER / f"{name}.json"
     path.write_text(json.dumps({"facts": facts, **figures}, indent=2, ensure_ascii=False) + "\n")
     publish()
-    print(f"written: {path.relative_to(ROOT)} and {PAGE.relative_to(ROOT)}")
+    print(f"written: {path.relative_to(ROOT)} and {PAGE.relative_to(ROOT)}", file=sys.stderr)
 
 
 def commit():

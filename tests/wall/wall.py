@@ -117,8 +117,8 @@ def on_stage(name, binary, do):
         return do(stage, peer)
 
 
-def run(found, attacks, args):
-    """All figures, by attack and by proxy."""
+def run(found, attacks, args, keep):
+    """All figures, by attack and by proxy; what there is so far is kept after each attack."""
     figures, progress = {}, Progress("attacks", len(attacks) * len(found), args.seconds + args.calm + 5)
     for what in attacks:
         for name, binary in found.items():
@@ -128,6 +128,7 @@ def run(found, attacks, args):
             except (Failed, OSError, subprocess.TimeoutExpired) as error:
                 told = {"failed": str(error)}
             figures.setdefault(what, {})[name] = told
+        keep(figures)
     return figures
 
 
@@ -179,11 +180,13 @@ def arguments():
 def main():
     args = arguments()
     found = {name: args.binary if name == "portcullis" else PROXIES[name].find() for name in chosen(args.peers, PROXIES)}
-    figures = run(found, chosen(args.attacks, ATTACKS), args)
     scans = {} if args.no_scan else scan(found)
+    told = versions(found)
+    def keep(figures):
+        results.save("wall", args.binary, {"seconds": args.seconds, "versions": told, "attacks": figures, "tls": scans,
+                                           "broken": judged(figures, scans)})
+    figures = run(found, chosen(args.attacks, ATTACKS), args, keep)
     words = judged(figures, scans)
-    results.save("wall", args.binary, {"seconds": args.seconds, "versions": versions(found), "attacks": figures, "tls": scans,
-                                       "broken": words})
     print(results.wall_table(figures))
     print(results.tls_table(scans))
     for word in words:

@@ -1,18 +1,19 @@
-//! Which addresses stand behind the host names of the upstreams.
+//! Which endpoints stand behind the names of the upstreams.
 //!
-//! Each name has one task, whichever upstreams use it, and the task outlives reloads: a new snapshot begins with what is
-//! known already. A source that fails changes nothing, so the last good addresses stay.
+//! Each source has one task, whichever upstreams use it, and the task outlives reloads: a new snapshot begins with what
+//! is known already, even if from now on another way is gone to find it. A source that fails, or finds nothing, changes
+//! nothing: the last good endpoints stay, for as long as it takes.
 
 pub mod dns;
 pub mod pace;
-pub mod pool;
 pub mod resolver;
 pub mod source;
 
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    time::Duration,
+    sync::{Arc, Weak},
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
@@ -21,7 +22,10 @@ use tokio::{
 };
 
 use super::task::Task;
-use crate::snapshot::{HostedEndpoint, Snapshot, Upstream};
+use crate::{
+    observe::metrics::{NamedSource, SourceFigures},
+    snapshot::{HostedEndpoint, Snapshot, SourceState, Upstream},
+};
 use source::{Failure, Found, Source, SourceKey, Sources};
 
 /// The sources of all upstreams and what they last said. Belongs to the controller.
@@ -39,7 +43,7 @@ struct Followed {
     found: Vec<Found>,
     /// Whether the source has said anything yet, good or bad.
     heard: bool,
-    failure: Option<Failure>,
+    state: Arc<SourceState>,
     _task: Task,
 }
 
@@ -77,13 +81,19 @@ impl Discovery {
                 self.sources.open(&key),
                 self.sender.clone(),
             ));
-            let followed = Followed {
+            let state = Arc::new(SourceState::default());
+            let mut followed = Followed {
                 number,
                 found: Vec::new(),
                 heard: false,
-                failure: None,
+                state,
                 _task: task,
             };
+            // Asking otherwise than before must not lose what is known while there is no answer yet.
+            if let Some((_, other)) = self.same(&key) {
+                followed.found.clone_from(&other.found);
+                followed.state.take_over(&other.state);
+            }
             self.followed.insert(key, followed);
         }
     }
@@ -118,45 +128,77 @@ impl Discovery {
         }
     }
 
-    /// What stands behind a configured host name; empty while nothing is known.
+    /// The endpoints that a source has found; none while nothing is known.
     #[must_use]
-    pub fn found(&self, endpoint: &HostedEndpoint) -> &[Found] {
-        key(endpoint)
-            .and_then(|key| self.followed.get(&key))
+    pub fn found(&self, key: &SourceKey) -> &[Found] {
+        self.followed
+            .get(key)
             .map_or(&[], |followed| &followed.found)
     }
 
-    /// Takes note; the key when the set of addresses is another one now.
+    /// Tells the upstreams of a snapshot, and their metrics, what is known of their sources.
+    pub fn tell(&self, snapshot: &Snapshot) {
+        for upstream in &snapshot.upstreams {
+            let mut sources: Vec<(SourceKey, Arc<SourceState>)> = Vec::new();
+            for key in self::sources(upstream) {
+                if let Some(followed) = self.followed.get(key)
+                    && sources.iter().all(|(known, _)| known != key)
+                {
+                    sources.push((key.clone(), Arc::clone(&followed.state)));
+                }
+            }
+            let named = sources.iter().map(|(key, state)| {
+                let figures: Weak<dyn SourceFigures> = Arc::downgrade(state) as _;
+                NamedSource {
+                    kind: key.kind(),
+                    name: key.name().into(),
+                    figures,
+                }
+            });
+            upstream.metrics.set_sources(named.collect());
+            upstream.sources.store(Arc::new(sources));
+        }
+    }
+
+    /// Who seeks the same already, with endpoints.
+    fn same(&self, key: &SourceKey) -> Option<(&SourceKey, &Followed)> {
+        self.followed
+            .iter()
+            .find(|(known, followed)| known.seeks_the_same_as(key) && !followed.found.is_empty())
+    }
+
+    /// Takes note; the key when the set of endpoints is another one now.
     fn hear(&mut self, news: News) -> Option<SourceKey> {
         let followed = self
             .followed
             .get_mut(&news.key)
             .filter(|followed| followed.number == news.number)?;
         followed.heard = true;
-        match news.answer {
+        let failing = followed.state.known().failing;
+        let (kind, name) = (news.key.kind(), news.key.name());
+        match news.answer.and_then(not_empty) {
             Ok(found) => {
-                let recovered = followed.failure.take().is_some();
+                followed.state.answered(found.len(), Instant::now().into());
                 if followed.found == found {
-                    if recovered {
-                        tracing::info!(name = %news.key, "name is resolved again, to the same addresses");
+                    if failing.is_some() {
+                        tracing::info!(kind, name, "endpoints are found again, the same ones");
                     }
                     return None;
                 }
                 let addresses: Vec<_> = found.iter().map(|found| found.address).collect();
-                tracing::info!(name = %news.key, ?addresses, "name is resolved");
+                tracing::info!(kind, name, ?addresses, "endpoints are found");
                 followed.found = found;
                 Some(news.key)
             }
-            Err(failure) => {
-                if followed.failure.as_ref() != Some(&failure) {
-                    let name = &news.key;
-                    if followed.found.is_empty() {
-                        tracing::warn!(%name, error = %failure, "name is not resolved and has no address");
+            Err(Failure(reason)) => {
+                followed.state.failed(&reason, SystemTime::now());
+                if failing.is_none_or(|before| *before.reason != *reason) {
+                    let kept = followed.found.len();
+                    if kept == 0 {
+                        tracing::warn!(kind, name, error = %reason, "endpoints are not found, and none are known");
                     } else {
-                        let kept = followed.found.len();
-                        tracing::warn!(%name, error = %failure, kept, "name is not resolved, the last good addresses stay");
+                        tracing::warn!(kind, name, error = %reason, kept, "endpoints are not found, the last good ones stay");
                     }
-                    followed.failure = Some(failure);
                 }
                 None
             }
@@ -191,40 +233,37 @@ async fn tell(
     }
 }
 
-/// What a configured endpoint is looked up under; `None` when it is an address already.
-#[must_use]
-pub fn key(endpoint: &HostedEndpoint) -> Option<SourceKey> {
-    match endpoint.host.parse::<std::net::IpAddr>() {
-        Ok(_) => None,
-        Err(_) => Some(SourceKey::Dns(
-            endpoint.host.to_ascii_lowercase().into_boxed_str(),
-        )),
+/// Nobody means to say by an empty set that an upstream shall have no endpoints, and often it is a fault.
+fn not_empty(found: Vec<Found>) -> Result<Vec<Found>, Failure> {
+    if found.is_empty() {
+        return Err(Failure("the answer has no endpoint".to_owned()));
     }
+    Ok(found)
 }
 
-/// Whether an upstream has endpoints behind this name.
+/// Whether an upstream has endpoints from this source.
 #[must_use]
 pub fn uses(upstream: &Upstream, wanted: &SourceKey) -> bool {
-    upstream
-        .configured
-        .iter()
-        .any(|endpoint| key(endpoint).as_ref() == Some(wanted))
+    sources(upstream).any(|key| key == wanted)
 }
 
 /// Whether an upstream has endpoints that have to be found.
 #[must_use]
-pub fn has_names(upstream: &Upstream) -> bool {
+pub fn has_sources(upstream: &Upstream) -> bool {
+    sources(upstream).next().is_some()
+}
+
+fn sources(upstream: &Upstream) -> impl Iterator<Item = &SourceKey> {
     upstream
         .configured
         .iter()
-        .any(|endpoint| key(endpoint).is_some())
+        .filter_map(HostedEndpoint::source)
 }
 
 fn keys(snapshot: &Snapshot) -> HashSet<SourceKey> {
-    snapshot
-        .upstreams
-        .iter()
-        .flat_map(|upstream| upstream.configured.iter().filter_map(key))
+    let upstreams = snapshot.upstreams.iter();
+    upstreams
+        .flat_map(|upstream| sources(upstream).cloned())
         .collect()
 }
 

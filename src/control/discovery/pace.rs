@@ -3,16 +3,28 @@
 use std::time::Duration;
 
 /// When to ask a polled source again.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Pace {
+    shortest: Duration,
+    longest: Duration,
     failures: u32,
 }
 
 impl Pace {
+    /// A good answer is good for these times at least and at most, whatever it says itself.
+    #[must_use]
+    pub const fn new(shortest: Duration, longest: Duration) -> Self {
+        Self {
+            shortest,
+            longest,
+            failures: 0,
+        }
+    }
+
     /// The wait after an answer that says how long it is good.
     pub fn after_answer(&mut self, good_for: Duration) -> Duration {
         self.failures = 0;
-        good_for.clamp(SHORTEST, LONGEST)
+        good_for.max(self.shortest).min(self.longest)
     }
 
     /// The wait after a failure: twice as long each time, and somewhere between half and all of it, so that many
@@ -30,10 +42,6 @@ impl Pace {
     }
 }
 
-/// An answer that is good for less would be asked for without end.
-const SHORTEST: Duration = Duration::from_secs(1);
-/// An answer that is good for longer is asked for anyway, because people lower a lifetime only after the fact.
-const LONGEST: Duration = Duration::from_secs(300);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(30);
 
@@ -41,9 +49,16 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 mod tests {
     use super::*;
 
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(300);
+
+    fn pace() -> Pace {
+        Pace::new(SHORTEST, LONGEST)
+    }
+
     #[test]
     fn an_answer_is_good_for_its_lifetime_within_bounds() {
-        let mut pace = Pace::default();
+        let mut pace = pace();
         assert_eq!(
             pace.after_answer(Duration::from_secs(60)),
             Duration::from_secs(60)
@@ -54,7 +69,7 @@ mod tests {
 
     #[test]
     fn failures_are_retried_ever_more_slowly() {
-        let mut pace = Pace::default();
+        let mut pace = pace();
         let shortest: Vec<u64> = (0..7)
             .map(|_| u64::try_from(pace.after_failure(0).as_millis()).unwrap())
             .collect();
@@ -63,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_retry_never_waits_longer_than_the_whole_step() {
-        let mut pace = Pace::default();
+        let mut pace = pace();
         for random in [0, 1, 499_999, 500_000, 500_001, u64::MAX] {
             let mut first = pace;
             let wait = first.after_failure(random);
@@ -76,7 +91,7 @@ mod tests {
 
     #[test]
     fn an_answer_makes_the_next_failure_a_first_one() {
-        let mut pace = Pace::default();
+        let mut pace = pace();
         for _ in 0..5 {
             pace.after_failure(0);
         }

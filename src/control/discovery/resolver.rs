@@ -1,17 +1,18 @@
-//! What the system knows of host names: the hosts file and the name servers of `/etc/resolv.conf`.
+//! Who is asked for names: the hosts file, and the name servers of `/etc/resolv.conf` or of the configuration.
 
 use std::{
+    collections::HashMap,
     fmt, fs,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use hickory_resolver::{
     Hosts, TokioResolver,
-    config::{ResolveHosts, ResolverConfig, ResolverOpts},
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
     net::{NetError, runtime::TokioRuntimeProvider},
     proto::{
         op::Query,
@@ -24,8 +25,24 @@ use super::{
     dns::Dns,
     source::{Source, SourceKey, Sources},
 };
+use crate::snapshot::DnsPlan;
 
-/// What all host names share: the hosts file and the way to the name servers. Both follow their files.
+/// Opens the sources that name servers are. Those that ask the same servers in the same way share a resolver.
+#[derive(Debug, Default)]
+pub struct Resolvers {
+    known: Mutex<HashMap<Asking, Weak<Resolver>>>,
+}
+
+/// How questions are put.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Asking {
+    /// Those of the system if there is none.
+    servers: Box<[SocketAddr]>,
+    timeout: Option<Duration>,
+    retries: Option<u32>,
+}
+
+/// What host names share: the hosts file and the way to the name servers. Both follow their files.
 #[derive(Debug)]
 pub struct Resolver {
     /// Replaced when a file has changed; a lookup under way ends with the one it began with.
@@ -55,18 +72,40 @@ pub struct Listed {
 struct SystemFiles {
     hosts: PathBuf,
     resolv_conf: PathBuf,
+    asking: Asking,
+}
+
+impl Resolvers {
+    fn resolver(&self, plan: &DnsPlan) -> Arc<Resolver> {
+        let asking = Asking {
+            servers: plan.servers.clone(),
+            timeout: plan.timeout,
+            retries: plan.retries,
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resolver) = known.get(&asking).and_then(Weak::upgrade) {
+            return resolver;
+        }
+        known.retain(|_, resolver| resolver.strong_count() > 0);
+        let resolver = Resolver::following(SystemFiles {
+            hosts: PathBuf::from("/etc/hosts"),
+            resolv_conf: PathBuf::from("/etc/resolv.conf"),
+            asking: asking.clone(),
+        });
+        known.insert(asking, Arc::downgrade(&resolver));
+        resolver
+    }
+}
+
+impl Sources for Resolvers {
+    fn open(&self, key: &SourceKey) -> Box<dyn Source> {
+        match key {
+            SourceKey::Dns(key) => Box::new(Dns::new(key, self.resolver(&key.plan))),
+        }
+    }
 }
 
 impl Resolver {
-    /// A resolver that does what the system is configured to do, and follows when that changes.
-    #[must_use]
-    pub fn system() -> Arc<Self> {
-        Self::following(SystemFiles {
-            hosts: PathBuf::from("/etc/hosts"),
-            resolv_conf: PathBuf::from("/etc/resolv.conf"),
-        })
-    }
-
     /// A resolver with these name servers and this hosts file, for ever.
     ///
     /// # Errors
@@ -109,14 +148,6 @@ impl Resolver {
     }
 }
 
-impl Sources for Arc<Resolver> {
-    fn open(&self, key: &SourceKey) -> Box<dyn Source> {
-        match key {
-            SourceKey::Dns(host) => Box::new(Dns::new(host, Self::clone(self))),
-        }
-    }
-}
-
 impl System {
     /// What the hosts file says of a name; `None` when it does not know it.
     #[must_use]
@@ -155,18 +186,43 @@ impl SystemFiles {
     }
 
     fn names(&self) -> Result<TokioResolver, String> {
+        let (config, mut options) = if self.asking.servers.is_empty() {
+            self.system_servers()?
+        } else {
+            let servers = self.asking.servers.iter().copied().map(name_server);
+            let config = ResolverConfig::from_name_servers(servers.collect());
+            (config, ResolverOpts::default())
+        };
+        if let Some(timeout) = self.asking.timeout {
+            options.timeout = timeout;
+        }
+        if let Some(retries) = self.asking.retries {
+            options.attempts = usize::try_from(retries).unwrap_or(usize::MAX);
+        }
+        resolver(config, options).map_err(|error| format!("no name server: {error}"))
+    }
+
+    fn system_servers(&self) -> Result<(ResolverConfig, ResolverOpts), String> {
         let unusable = |error: &dyn fmt::Display| {
             format!("no name server: {}: {error}", self.resolv_conf.display())
         };
         let text = fs::read(&self.resolv_conf).map_err(|error| unusable(&error))?;
-        let (config, options) = parse_resolv_conf(text).map_err(|error| unusable(&error))?;
-        resolver(config, options).map_err(|error| unusable(&error))
+        parse_resolv_conf(text).map_err(|error| unusable(&error))
     }
 
     fn stamps(&self) -> [Option<SystemTime>; 2] {
         let stamp = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
         [stamp(&self.hosts), stamp(&self.resolv_conf)]
     }
+}
+
+/// A name server that is asked over UDP, and over TCP for answers that do not fit.
+pub(super) fn name_server(address: SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+        connection.port = address.port();
+        connection
+    });
+    NameServerConfig::new(address.ip(), true, connections.into())
 }
 
 fn resolver(config: ResolverConfig, mut options: ResolverOpts) -> Result<TokioResolver, NetError> {
@@ -187,6 +243,7 @@ mod tests {
         SystemFiles {
             hosts: folder.join("hosts"),
             resolv_conf: folder.join("resolv.conf"),
+            asking: Asking::default(),
         }
     }
 
@@ -202,7 +259,7 @@ mod tests {
     }
 
     fn set_age(path: &Path, seconds: u64) {
-        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let file = fs::File::options().write(true).open(path).unwrap();
         file.set_modified(time).unwrap();
     }
@@ -239,5 +296,37 @@ mod tests {
         assert!(resolver.current().names.is_err());
         fs::write(resolv_conf, "nameserver 127.0.0.1\n").unwrap();
         assert!(resolver.current().names.is_ok());
+    }
+
+    #[test]
+    fn configured_name_servers_need_no_resolv_conf() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = files(folder.path());
+        files.asking = Asking {
+            servers: ["127.0.0.1:5353".parse().unwrap()].into(),
+            timeout: Some(Duration::from_secs(7)),
+            retries: Some(4),
+        };
+        let resolver = Resolver::following(files);
+        let system = resolver.current();
+        let options = system.names.as_ref().unwrap().options();
+        assert_eq!(options.timeout, Duration::from_secs(7));
+        assert_eq!(options.attempts, 4);
+    }
+
+    #[test]
+    fn those_who_ask_alike_share_a_resolver() {
+        let resolvers = Resolvers::default();
+        let plan = |port: u16| DnsPlan {
+            servers: [SocketAddr::from(([127, 0, 0, 1], port))].into(),
+            ..DnsPlan::default()
+        };
+        let one = resolvers.resolver(&plan(1));
+        assert!(Arc::ptr_eq(&one, &resolvers.resolver(&plan(1))));
+        let other = resolvers.resolver(&plan(2));
+        assert!(!Arc::ptr_eq(&one, &other));
+        drop((one, other));
+        resolvers.resolver(&plan(3));
+        assert_eq!(resolvers.known.lock().unwrap().len(), 1);
     }
 }

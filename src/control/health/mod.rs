@@ -192,7 +192,13 @@ impl Check {
         self.state
             .set_health(streak.healthy(), reason, SystemTime::now());
         match found {
-            Ok(()) => self.metrics.check_passed(),
+            Ok(()) => {
+                self.metrics.check_passed();
+                if self.plan.port.is_none() {
+                    // It took a connection where requests go, so there is nothing left to set it aside for.
+                    self.state.takes_connections();
+                }
+            }
             Err(_) => self.metrics.check_failed(),
         }
         if !changed && !was_assumed {
@@ -224,28 +230,21 @@ fn probe(upstream: &Upstream, plan: &HealthPlan, endpoint: &Endpoint) -> Result<
         Some(tls) => {
             let name = match &tls.name {
                 Some(name) => name.clone(),
-                None => server_name(&endpoint.name)
-                    .ok_or_else(|| format!("`{}` is no name for TLS", endpoint.name))?,
+                None => server_name(&endpoint.host)
+                    .ok_or_else(|| format!("`{}` is no name for TLS", endpoint.host))?,
             };
             Some((Arc::clone(&tls.config), name))
         }
     };
-    let (address, host) = match (plan.port, endpoint.name.rsplit_once(':')) {
-        (None, _) | (_, None) => (endpoint.address, endpoint.name.to_string()),
-        (Some(port), Some((host, _))) => (
-            SocketAddr::new(endpoint.address.ip(), port),
-            format!("{host}:{port}"),
-        ),
-    };
+    let port = plan.port.unwrap_or_else(|| endpoint.address.port());
+    let address = SocketAddr::new(endpoint.address.ip(), port);
+    let host = endpoint.authority(port);
     let protocol = plan.question.protocol(upstream.transport.protocol);
     let question = (plan.question.clone(), plan.timeout);
     Ok(Probe::new((address, &host), protocol, tls, question))
 }
 
-/// The host of an endpoint as the configuration writes it, without the port.
-fn server_name(endpoint: &str) -> Option<ServerName<'static>> {
-    let (host, _port) = endpoint.rsplit_once(':')?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).ok()
 }
 

@@ -109,6 +109,32 @@ async fn what_a_check_found_survives_a_reload_and_ends_with_the_check() {
 }
 
 #[tokio::test]
+async fn a_check_that_passes_ends_the_setting_aside() {
+    let origin = Origin::start().await;
+    let bench = Bench::start(&checked(&format!("\"{}\"", origin.address))).await;
+    let pool = upstream_of(&bench.cell.load(), "users").pool.load_full();
+    let lease = pool.pick(0, 0, &[]).unwrap();
+    lease.connect_failed(u64::MAX - 60_000);
+    let state = state(&bench);
+    assert_eq!(state.failed_in_a_row(), 1);
+    until(&origin, || state.failed_in_a_row() == 0).await;
+    assert_eq!(state.set_aside_until(0), None);
+}
+
+#[tokio::test]
+async fn a_check_at_another_port_says_nothing_of_the_one_that_requests_go_to() {
+    let origin = Origin::start().await;
+    let port = origin.address.port();
+    let text = checked("\"127.0.0.1:1\"").replace("interval", &format!("port = {port}, interval"));
+    let bench = Bench::start(&text).await;
+    let pool = upstream_of(&bench.cell.load(), "users").pool.load_full();
+    pool.pick(0, 0, &[]).unwrap().connect_failed(0);
+    let seen = origin.asked.load(Ordering::SeqCst);
+    until(&origin, || origin.asked.load(Ordering::SeqCst) > seen + 3).await;
+    assert_eq!(state(&bench).failed_in_a_row(), 1);
+}
+
+#[tokio::test]
 async fn addresses_that_are_found_later_are_checked_too() {
     let origin = Origin::start().await;
     origin.answer(503);
@@ -148,16 +174,4 @@ async fn an_unchanged_check_keeps_its_task_and_a_changed_one_gets_another() {
     assert_eq!(third.len(), 1);
     assert_ne!(third[0], second[0]);
     assert_eq!(tasks(&unchecked("\"127.0.0.1:2\"")), []);
-}
-
-#[test]
-fn the_name_for_tls_is_the_host_without_its_port() {
-    let name = |endpoint| server_name(endpoint).map(|name| name.to_str().into_owned());
-    assert_eq!(
-        name("users.internal:443"),
-        Some("users.internal".to_owned())
-    );
-    assert_eq!(name("[2001:db8::1]:443"), Some("2001:db8::1".to_owned()));
-    assert_eq!(name("127.0.0.1:443"), Some("127.0.0.1".to_owned()));
-    assert_eq!(name("not a name:443"), None);
 }

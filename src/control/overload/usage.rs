@@ -10,6 +10,8 @@ pub(super) struct Usage {
     /// The files with the memory limits of the control group and of those above it.
     groups: Vec<PathBuf>,
     machine: u64,
+    /// Address space that was taken at the start and is no memory that anything is kept in.
+    aside: u64,
 }
 
 /// One look.
@@ -24,13 +26,21 @@ pub(super) struct Reading {
 /// What traffic leaves of the descriptors, as a part of all and at least.
 const RESERVED_PART: u64 = 50;
 const LEAST_RESERVED: u64 = 16;
+/// The most that the program, its libraries and its stacks take of the address space. The allocator reserves more at
+/// the start, where it can; but that is for what will be kept.
+const MOST_ASIDE: u64 = 512 << 20;
 
 impl Usage {
     pub(super) fn new() -> Self {
         let machine = fs::read_to_string("/proc/meminfo")
             .ok()
             .and_then(|text| kilobytes(&text, "MemTotal:"));
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let figure = |name| kilobytes(&status, name).unwrap_or(0);
         Self {
+            aside: figure("VmSize:")
+                .saturating_sub(figure("VmRSS:"))
+                .min(MOST_ASIDE),
             groups: fs::read_to_string("/proc/self/cgroup")
                 .map(|text| limit_files(&text))
                 .unwrap_or_default(),
@@ -42,25 +52,20 @@ impl Usage {
     pub(super) fn read(&self, max_memory: Option<u64>) -> Reading {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-        let resident = Share {
+        let memory = Share {
             used: kilobytes(&status, "VmRSS:").unwrap_or(0),
-            of: max_memory.unwrap_or_else(|| self.memory()),
-        };
-        let addresses = Share {
-            used: kilobytes(&status, "VmSize:").unwrap_or(0),
-            of: soft_limit(&limits, "Max address space"),
+            of: max_memory.unwrap_or_else(|| {
+                let addresses = soft_limit(&limits, "Max address space");
+                self.memory().min(addresses.saturating_sub(self.aside))
+            }),
         };
         Reading {
-            memory: if max_memory.is_none() {
-                tighter(resident, addresses)
-            } else {
-                resident
-            },
+            memory,
             descriptors: Share {
                 used: open_descriptors(),
                 of: soft_limit(&limits, "Max open files"),
             },
-            memory_limit: resident.of.min(addresses.of),
+            memory_limit: memory.of,
         }
     }
 
@@ -81,13 +86,6 @@ impl Reading {
         let reserved = (all / RESERVED_PART).max(LEAST_RESERVED);
         all.saturating_sub(reserved)
     }
-}
-
-/// The share that is nearer to its limit.
-fn tighter(one: Share, other: Share) -> Share {
-    let first = u128::from(one.used) * u128::from(other.of);
-    let second = u128::from(other.used) * u128::from(one.of);
-    if first >= second { one } else { other }
 }
 
 /// The number of open descriptors. Linux tells it as the size of the directory since 6.2; before, they are counted.
@@ -208,13 +206,5 @@ mod tests {
             reading.reserve_from()
         };
         assert_eq!([20_000, 1_024, 64].map(reserve), [19_600, 1_004, 48]);
-    }
-
-    #[test]
-    fn the_tighter_share_counts() {
-        let half = Share { used: 1, of: 2 };
-        let most = Share { used: 9, of: 10 };
-        assert_eq!(tighter(half, most), most);
-        assert_eq!(tighter(most, half), most);
     }
 }

@@ -1,11 +1,16 @@
 //! One place that lines are written to: standard output or a file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, eaccess},
+};
 
 use super::Target;
 
@@ -113,6 +118,27 @@ impl std::fmt::Display for Target {
     }
 }
 
+impl Target {
+    /// Whether it could be opened, as far as that can be told without making or changing anything.
+    pub fn probe(&self) -> io::Result<()> {
+        let Self::File(path) = self else {
+            return Ok(());
+        };
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Err(Errno::EISDIR.into()),
+            Ok(_) => Ok(eaccess(path, AccessFlags::W_OK)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = match path.parent() {
+                    Some(directory) if directory != Path::new("") => directory,
+                    Some(_) | None => Path::new("."),
+                };
+                Ok(eaccess(directory, AccessFlags::W_OK | AccessFlags::X_OK)?)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
@@ -134,28 +160,42 @@ mod tests {
     fn lines_are_appended_and_a_reopened_file_is_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
-        std::fs::write(&path, "before\n").unwrap();
+        fs::write(&path, "before\n").unwrap();
         let output = Output::open(&Target::File(path.clone())).unwrap();
         assert_eq!(output.write(b"one\n"), Ok(()));
-        std::fs::rename(&path, &moved).unwrap();
+        fs::rename(&path, &moved).unwrap();
         assert_eq!(output.write(b"two\n"), Ok(()));
         output.reopen();
         assert_eq!(output.write(b"three\n"), Ok(()));
-        assert_eq!(
-            std::fs::read_to_string(&moved).unwrap(),
-            "before\none\ntwo\n"
-        );
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
+        assert_eq!(fs::read_to_string(&moved).unwrap(), "before\none\ntwo\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
+    }
+
+    #[test]
+    fn a_probe_tells_what_opening_would_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |path: &str| Target::File(folder.path().join(path));
+        fs::write(folder.path().join("old"), "kept").unwrap();
+        for good in [file("new"), file("old"), Target::Stdout] {
+            good.probe().unwrap();
+        }
+        assert!(!folder.path().join("new").exists());
+        for bad in [file("absent/log"), file("old/log"), file("")] {
+            let (told, meant) = (bad.probe().unwrap_err(), Output::open(&bad).unwrap_err());
+            assert_eq!(told.kind(), meant.kind(), "{bad:?}");
+        }
+        let text = fs::read_to_string(folder.path().join("old")).unwrap();
+        assert_eq!(text, "kept");
     }
 
     #[test]
     fn a_file_that_cannot_be_reopened_is_written_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gone").join("log");
-        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        fs::create_dir(path.parent().unwrap()).unwrap();
         let output = Output::open(&Target::File(path.clone())).unwrap();
         let mut reader = File::open(&path).unwrap();
-        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
         output.reopen();
         assert_eq!(output.write(b"one\n"), Ok(()));
         let mut text = String::new();
@@ -187,6 +227,6 @@ mod tests {
         let output = Output::open(&Target::File(path.clone())).unwrap();
         assert_eq!(output.write(b"one\ntor"), Ok(()));
         assert_eq!(output.write(b"two\n"), Ok(()));
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntor\ntwo\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntor\ntwo\n");
     }
 }

@@ -55,6 +55,8 @@ families! {
         "Connections that are open.";
     CONNECTIONS_REFUSED: Counter "connections_refused_total" ["listener", "reason"],
         "Connections closed before they were served.";
+    DEFENCES: Counter "defences_total" ["listener", "defence"],
+        "HTTP/2 connections that were ended because the client sent more of something than any client needs.";
     CONNECTIONS_ENDED: Counter "connections_ended_total" ["listener", "reason"],
         "Connections that the gateway ended in order, by the setting or the event that asked for it.";
     TLS_HANDSHAKES: Counter "tls_handshakes_total" ["listener", "version", "resumed"],
@@ -79,6 +81,8 @@ families! {
         "How often an upstream's circuit breaker became open, half_open or closed.";
     UPSTREAM_CONNECTIONS: Counter "upstream_connections_total" ["upstream", "endpoint"],
         "Connections opened to endpoints.";
+    UPSTREAM_CONNECTIONS_OPEN: Gauge "upstream_connections_open" ["upstream", "endpoint"],
+        "Connections to endpoints that are open or being opened, idle ones included.";
     UPSTREAM_CONNECTIONS_REUSED: Counter "upstream_connections_reused_total" ["upstream", "endpoint"],
         "Requests sent on a connection that was open already.";
     UPSTREAM_CONNECT_FAILURES: Counter "upstream_connect_failures_total" ["upstream", "endpoint", "reason"],
@@ -91,8 +95,22 @@ families! {
         "Bytes of request bodies and of tunnels sent to endpoints.";
     HEALTH_CHECKS: Counter "health_checks_total" ["upstream", "endpoint", "result"],
         "Active checks of endpoints, by result: passed or failed.";
+    ENDPOINT_EJECTIONS: Counter "endpoint_ejections_total" ["upstream", "endpoint", "reason"],
+        "Times an endpoint went out of use because of how it served: it took no connections, failed or was slow.";
+    ENDPOINT_RETURNS: Counter "endpoint_returns_total" ["upstream", "endpoint", "reason"],
+        "Times an endpoint came back into use, by the reason that it had been out of use for.";
+    ENDPOINT_EJECTED: Gauge "endpoint_ejected" ["upstream", "endpoint"],
+        "How many addresses of an endpoint are ejected by outlier detection.";
     ENDPOINT_UP: Gauge "endpoint_up" ["upstream", "endpoint"],
-        "1 while an endpoint passes its checks and takes connections; for a host name, while one of its addresses does.";
+        "1 while an endpoint passes its checks, takes connections and is not ejected; for a host name, while one of its addresses does.";
+
+    // Where endpoints are found.
+    DISCOVERY_ANSWERS: Counter "discovery_answers_total" ["upstream", "kind", "name", "result"],
+        "What the source of an upstream's endpoints has answered, by result: success or failure. A failure changes nothing: the last good answer holds.";
+    DISCOVERY_ENDPOINTS: Gauge "discovery_endpoints" ["upstream", "kind", "name"],
+        "Endpoints in the last good answer.";
+    DISCOVERY_AGE: Gauge "discovery_age_seconds" ["upstream", "kind", "name"],
+        "Time since the last good answer; absent before the first one.";
 
     // The configuration.
     CONFIG_RELOADS: Counter "config_reloads_total" ["result"],
@@ -138,11 +156,11 @@ mod tests {
                 name.ends_with("_total"),
                 "{name}"
             );
-            assert_eq!(
-                family.kind == Kind::Histogram,
-                name.ends_with("_seconds") && !name.contains("timestamp"),
-                "{name}"
-            );
+            // Durations are spread over buckets; a moment and an age are one number.
+            let is_duration = name.ends_with("_seconds")
+                && !name.ends_with("_timestamp_seconds")
+                && !name.ends_with("_age_seconds");
+            assert_eq!(family.kind == Kind::Histogram, is_duration, "{name}");
             assert!(
                 name.bytes()
                     .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),

@@ -31,6 +31,7 @@ struct Cells {
     ended: Table<Cell>,
     handshakes: Table<Cell>,
     failed_handshakes: Table<Cell>,
+    defences: Table<Cell>,
 }
 
 impl ListenerMetrics {
@@ -85,6 +86,13 @@ impl ListenerMetrics {
         let key = self.words.id(reason) + 1;
         self.cells
             .write(worker, |cells| count(&cells.failed_handshakes, key));
+    }
+
+    /// Counts an HTTP/2 connection that was ended by a defence.
+    pub fn http2_defended(&self, worker: usize, defence: &'static str) {
+        let key = self.words.id(defence) + 1;
+        self.cells
+            .write(worker, |cells| count(&cells.defences, key));
     }
 
     pub(super) fn record(&self, worker: usize, record: &AccessRecord<'_>) {
@@ -143,6 +151,7 @@ pub(super) fn encode(listeners: &[Arc<ListenerMetrics>], page: &mut Page) {
     };
     reasons(&families::CONNECTIONS_REFUSED, |cells| &cells.refused);
     reasons(&families::CONNECTIONS_ENDED, |cells| &cells.ended);
+    reasons(&families::DEFENCES, |cells| &cells.defences);
     reasons(&families::TLS_HANDSHAKE_FAILURES, |cells| {
         &cells.failed_handshakes
     });

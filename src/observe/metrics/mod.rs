@@ -12,6 +12,7 @@ mod listener;
 mod page;
 mod registry;
 mod route;
+mod sources;
 mod table;
 mod upstream;
 mod words;
@@ -27,6 +28,7 @@ use prometheus::process_collector::ProcessCollector;
 pub use gateway::{AccessLogMetrics, Certificate, GatewayMetrics, OpenTunnel, Shortage};
 pub use listener::{ListenerMetrics, OpenConnection, Resumed};
 pub use route::RouteMetrics;
+pub use sources::{NamedSource, SourceFigures};
 pub use upstream::{
     BreakerFigures, EndpointFigures, EndpointMetrics, UpstreamFigures, UpstreamMetrics,
 };
@@ -178,6 +180,7 @@ impl Metrics {
         route::encode(&routes, &registry.names(), &mut page);
         listener::encode(&listeners, &mut page);
         upstream::encode(&upstreams, &mut page);
+        sources::encode(&upstreams, &mut page);
         // What nobody holds any more has been shown with its last counts; from the next page on it is gone.
         drop((listeners, routes, upstreams));
         registry.retain_used(&self.unrouted);

@@ -133,8 +133,16 @@ impl EndpointFigures for Figures {
         self.0
     }
 
+    fn connections(&self) -> u64 {
+        self.0
+    }
+
     fn is_up(&self) -> bool {
         self.1.load(Ordering::Relaxed)
+    }
+
+    fn is_ejected(&self) -> bool {
+        false
     }
 }
 

@@ -9,6 +9,7 @@ use super::families;
 use super::histogram::{Histogram, LazyHistogram, Total, WAITING};
 use super::labels::UpstreamId;
 use super::page::Page;
+use super::sources::{NamedSource, Sources};
 use super::table::{Table, count, sums};
 use super::words::Words;
 use crate::observe::record::AccessRecord;
@@ -23,6 +24,7 @@ pub struct UpstreamMetrics {
     cells: Sharded<Cells>,
     /// Written when a snapshot is compiled or discovery finds an endpoint, read by scrapes; never by a request.
     endpoints: Mutex<BTreeMap<Box<str>, Arc<EndpointMetrics>>>,
+    pub(super) sources: Sources,
     /// Written when a snapshot is compiled, read by scrapes.
     watched: Mutex<Option<Weak<dyn UpstreamFigures>>>,
 }
@@ -40,8 +42,12 @@ pub struct EndpointMetrics {
 pub trait EndpointFigures: Send + Sync + std::fmt::Debug {
     /// How many exchanges hold the endpoint at this moment.
     fn in_flight(&self) -> u64;
-    /// Whether the endpoint passes its checks and takes connections.
+    /// How many connections to it are open.
+    fn connections(&self) -> u64;
+    /// Whether the endpoint passes its checks, takes connections and is not ejected.
     fn is_up(&self) -> bool;
+    /// Whether the endpoint is ejected for how it serves.
+    fn is_ejected(&self) -> bool;
 }
 
 /// What only the one who balances knows of an upstream; asked at each scrape.
@@ -77,6 +83,8 @@ struct EndpointCells {
     received: Cell,
     sent: Cell,
     failed: Table<Cell>,
+    ejections: Table<Cell>,
+    returns: Table<Cell>,
     checks_passed: Cell,
     checks_failed: Cell,
 }
@@ -90,6 +98,7 @@ impl UpstreamMetrics {
             workers,
             cells: Sharded::new(workers),
             endpoints: Mutex::default(),
+            sources: Sources::default(),
             watched: Mutex::default(),
         }
     }
@@ -115,6 +124,11 @@ impl UpstreamMetrics {
         });
         endpoints.insert(name.into(), Arc::clone(&endpoint));
         endpoint
+    }
+
+    /// Asks these sources from now on, and no others, for their figures.
+    pub fn set_sources(&self, sources: Vec<NamedSource>) {
+        self.sources.replace(sources);
     }
 
     /// Counts an attempt that was made again, and why.
@@ -192,6 +206,20 @@ impl EndpointMetrics {
         self.cells.write(worker, |cells| count(&cells.failed, key));
     }
 
+    /// Counts an ejection, and why. Threads that are no workers give a number that no worker has.
+    pub fn ejected(&self, worker: usize, reason: &'static str) {
+        let key = self.words.id(reason) + 1;
+        self.cells
+            .write(worker, |cells| count(&cells.ejections, key));
+    }
+
+    /// Counts an endpoint's coming back, and why it had been gone. For threads that are no workers.
+    pub fn returned(&self, reason: &'static str) {
+        let key = self.words.id(reason) + 1;
+        self.cells
+            .write(usize::MAX, |cells| count(&cells.returns, key));
+    }
+
     /// Counts an active check that the endpoint passed. For threads that are no workers.
     pub fn check_passed(&self) {
         self.cells
@@ -219,14 +247,25 @@ impl EndpointMetrics {
         watched.push(figures);
     }
 
-    /// What is in flight in sum, and whether any of the addresses is up.
-    fn figures(&self) -> (u64, bool) {
-        self.lock_watched()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .fold((0, false), |(in_flight, up), figures| {
-                (in_flight + figures.in_flight(), up || figures.is_up())
-            })
+    /// What is in flight in sum, whether any of the addresses is up, and how many are ejected.
+    fn figures(&self) -> (u64, bool, u64) {
+        self.lock_watched().iter().filter_map(Weak::upgrade).fold(
+            (0, false, 0),
+            |(in_flight, up, ejected), figures| {
+                (
+                    in_flight + figures.in_flight(),
+                    up || figures.is_up(),
+                    ejected + u64::from(figures.is_ejected()),
+                )
+            },
+        )
+    }
+
+    /// The open connections in sum.
+    fn connections(&self) -> u64 {
+        let watched = self.lock_watched();
+        let figures = watched.iter().filter_map(Weak::upgrade);
+        figures.map(|figures| figures.connections()).sum()
     }
 
     fn lock_watched(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn EndpointFigures>>> {
@@ -329,14 +368,18 @@ fn encode_endpoints(endpoints: &[(&str, Arc<EndpointMetrics>)], page: &mut Page)
     });
     numbers(&families::UPSTREAM_RECEIVED_BYTES, |cells| &cells.received);
     numbers(&families::UPSTREAM_SENT_BYTES, |cells| &cells.sent);
-    let mut series = page.family(&families::UPSTREAM_CONNECT_FAILURES);
-    for (upstream, endpoint) in endpoints {
-        for (key, amount) in sums(&endpoint.cells, |cells| &cells.failed) {
-            let reason = endpoint.words.word(key - 1);
-            series.number(&[upstream, endpoint.name(), reason], amount);
+    let mut reasons = |family, part: fn(&EndpointCells) -> &Table<Cell>| {
+        let mut series = page.family(family);
+        for (upstream, endpoint) in endpoints {
+            for (key, amount) in sums(&endpoint.cells, part) {
+                let reason = endpoint.words.word(key - 1);
+                series.number(&[upstream, endpoint.name(), reason], amount);
+            }
         }
-    }
-    drop(series);
+    };
+    reasons(&families::UPSTREAM_CONNECT_FAILURES, |cells| &cells.failed);
+    reasons(&families::ENDPOINT_EJECTIONS, |cells| &cells.ejections);
+    reasons(&families::ENDPOINT_RETURNS, |cells| &cells.returns);
     let mut series = page.family(&families::HEALTH_CHECKS);
     for (upstream, endpoint) in endpoints {
         let passed = endpoint.cells.sum(|cells| &cells.checks_passed);
@@ -352,13 +395,23 @@ fn encode_endpoints(endpoints: &[(&str, Arc<EndpointMetrics>)], page: &mut Page)
         .iter()
         .map(|(upstream, endpoint)| ([*upstream, endpoint.name()], endpoint.figures()))
         .collect();
+    let mut series = page.family(&families::UPSTREAM_CONNECTIONS_OPEN);
+    for (upstream, endpoint) in endpoints {
+        series.number(&[upstream, endpoint.name()], endpoint.connections());
+    }
+    drop(series);
     let mut series = page.family(&families::UPSTREAM_IN_FLIGHT);
-    for (labels, (in_flight, _)) in &figures {
+    for (labels, (in_flight, _, _)) in &figures {
         series.number(labels, *in_flight);
     }
     drop(series);
     let mut series = page.family(&families::ENDPOINT_UP);
-    for (labels, (_, up)) in &figures {
+    for (labels, (_, up, _)) in &figures {
         series.number(labels, u64::from(*up));
+    }
+    drop(series);
+    let mut series = page.family(&families::ENDPOINT_EJECTED);
+    for (labels, (_, _, ejected)) in &figures {
+        series.number(labels, *ejected);
     }
 }

@@ -7,6 +7,8 @@ pub(crate) struct RawH2 {
     client: Client,
     /// What the gateway has announced: identifier and value (RFC 9113 section 6.5).
     settings: Vec<(u16, u32)>,
+    /// Whether PING frames are acknowledged.
+    pub(crate) answers_pings: bool,
 }
 
 /// What became of a stream of `RawH2`.
@@ -44,6 +46,7 @@ impl RawH2 {
         let mut raw = Self {
             client,
             settings: Vec::new(),
+            answers_pings: true,
         };
         raw.frame(Self::SETTINGS, 0, 0, &[]).await;
         raw
@@ -51,22 +54,17 @@ impl RawH2 {
 
     /// Writes a frame; false when the gateway has hung up.
     pub(crate) async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
-        let length = u32::try_from(payload.len()).expect("a short frame");
-        let mut bytes = length.to_be_bytes()[1..].to_vec();
-        bytes.extend_from_slice(&[kind, flags]);
-        bytes.extend_from_slice(&stream.to_be_bytes());
-        bytes.extend_from_slice(payload);
-        self.client.try_send(&bytes).await.is_ok()
+        self.bytes(&frame(kind, flags, stream, payload)).await
+    }
+
+    /// Writes frames as they are; false when the gateway has hung up.
+    pub(crate) async fn bytes(&mut self, frames: &[u8]) -> bool {
+        self.client.try_send(frames).await.is_ok()
     }
 
     /// A request head; with `end` there is no body.
     pub(crate) async fn headers(&mut self, stream: u32, fields: &[(&[u8], &[u8])], end: bool) {
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            block.push(0);
-            literal(name, &mut block);
-            literal(value, &mut block);
-        }
+        let block = block(fields);
         let flags = Self::END_HEADERS | if end { Self::END_STREAM } else { 0 };
         self.frame(Self::HEADERS, flags, stream, &block).await;
     }
@@ -96,6 +94,17 @@ impl RawH2 {
             }
         }
         StreamEnd::Closed
+    }
+
+    /// Reads frames until the response to `stream`, past a GOAWAY that lets it end.
+    pub(crate) async fn status_of(&mut self, stream: u32) -> Option<u16> {
+        loop {
+            match self.end_of(stream).await {
+                StreamEnd::Status(status) => return Some(status),
+                StreamEnd::GoAway(0) => {}
+                StreamEnd::GoAway(_) | StreamEnd::Reset(_) | StreamEnd::Closed => return None,
+            }
+        }
     }
 
     /// Reads frames until the gateway ends the connection.
@@ -132,12 +141,33 @@ impl RawH2 {
                 }));
             self.frame(Self::SETTINGS, Self::ACK, 0, &[]).await;
         }
-        if frame.kind == Self::PING && frame.flags & Self::ACK == 0 {
+        if frame.kind == Self::PING && frame.flags & Self::ACK == 0 && self.answers_pings {
             let payload = frame.payload.clone();
             self.frame(Self::PING, Self::ACK, 0, &payload).await;
         }
         Some(frame)
     }
+}
+
+/// The bytes of a frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short frame");
+    let mut bytes = length.to_be_bytes()[1..].to_vec();
+    bytes.extend_from_slice(&[kind, flags]);
+    bytes.extend_from_slice(&stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// A field block of literals (RFC 7541 section 6.2.2).
+pub(crate) fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        literal(name, &mut block);
+        literal(value, &mut block);
+    }
+    block
 }
 
 /// A string literal of HPACK without Huffman coding.

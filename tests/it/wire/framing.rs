@@ -15,7 +15,7 @@ const HEAD_OK: Answer = Answer {
     ..OK
 };
 
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     // 1: both ways of framing.
     refused(1, "length before encoding",
         b"POST / HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

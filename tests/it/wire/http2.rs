@@ -196,6 +196,12 @@ async fn case_18_19_no_malformed_head_leaves_its_stream() {
             .iter()
             .all(|one| !one.partial && !one.malformed)
     );
+    // Each of them has left one record, whoever refused it.
+    let records = gateway.stop().await;
+    assert_eq!(records.len(), HEADS.len() + 1);
+    for record in &records[..HEADS.len()] {
+        assert_eq!(record.text("status"), "400", "{:?}", record.whole());
+    }
 }
 
 /// Bodies that are not as long as they said.

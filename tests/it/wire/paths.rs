@@ -9,7 +9,7 @@ const OPTIONS_OK: Answer = Answer {
     ..OK
 };
 
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     // 40: one spelling, the one that is sent.
     served(
         40,

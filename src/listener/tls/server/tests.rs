@@ -171,7 +171,7 @@ fn refused_client(failed: Result<Connected, Box<Failed>>) -> Option<Error> {
 }
 
 #[test]
-fn required_client_certificates_must_be_of_the_authority_and_valid() {
+fn case_65_required_client_certificates_must_be_of_the_authority_and_valid() {
     let issuer = Issuer::new();
     let stranger = Issuer::stranger();
     issuer.issue_with("alice", &["alice.test"], &rcgen::PKCS_ED25519, |params| {

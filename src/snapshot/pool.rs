@@ -1,0 +1,205 @@
+//! From configured endpoints and what was found by their sources to a pool.
+
+use std::net::SocketAddr;
+
+use super::{Found, HostedEndpoint, Place, SourceKey, Upstream};
+use crate::balance::{Endpoint, EndpointStates, Member, Metadata, Pool};
+
+impl Upstream {
+    /// A pool of the configured addresses, and of what `found` has for the sources. A source without endpoints adds
+    /// nothing. What is remembered of an address, and whose turn it is, goes on from the pool before.
+    #[must_use]
+    pub fn build_pool<'f>(
+        &self,
+        states: &EndpointStates,
+        found: impl Fn(&SourceKey) -> &'f [Found],
+    ) -> Pool {
+        let mut members = Vec::new();
+        for configured in &self.configured {
+            match &configured.place {
+                Place::Address(address) => members.push(self.member(
+                    states,
+                    configured,
+                    *address,
+                    &Found::at(address.ip()),
+                )),
+                Place::Source { key, port, .. } => {
+                    for found in found(key) {
+                        let Some(port) = found.port.or(*port) else {
+                            continue;
+                        };
+                        let address = SocketAddr::new(found.address, port);
+                        members.push(self.member(states, configured, address, found));
+                    }
+                }
+            }
+        }
+        Pool::build(&self.balance, members, &states.cursor(&self.name))
+    }
+
+    fn member(
+        &self,
+        states: &EndpointStates,
+        configured: &HostedEndpoint,
+        address: SocketAddr,
+        found: &Found,
+    ) -> Member {
+        let host = match (&found.host, &configured.place) {
+            (Some(host), _) | (None, Place::Source { host, .. }) => host.clone(),
+            (None, Place::Address(address)) => address.ip().to_string().into(),
+        };
+        let endpoint = Endpoint {
+            metrics: self.metrics.endpoint(&configured.name),
+            state: states.endpoint(&self.name, address),
+            connection: self.transport.connection(&host, address),
+            name: configured.name.clone(),
+            host,
+            address,
+            weight: configured.weight.saturating_mul(found.weight.unwrap_or(1)),
+        };
+        Member {
+            endpoint,
+            metadata: metadata(&configured.metadata, found),
+        }
+    }
+}
+
+/// What the configuration and the source say together; where both speak, the source does, which knows each endpoint.
+fn metadata(configured: &Metadata, found: &Found) -> Metadata {
+    let labels = found.labels.iter().chain(&configured.labels);
+    Metadata {
+        tier: configured.tier.saturating_add(found.tier),
+        zone: found.zone.clone().or_else(|| configured.zone.clone()),
+        labels: labels.cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::PickContext;
+    use std::{path::Path, sync::Arc, time::SystemTime};
+
+    use crate::balance::ConnectionId;
+    use crate::compile::{Stores, compile};
+    use crate::config::parse_str;
+
+    fn upstream_of(text: &str, stores: &Stores) -> Arc<Upstream> {
+        let loaded = parse_str("test.toml", text, Path::new(""));
+        let compiled = compile(&loaded, stores, 1, SystemTime::now());
+        let Some(snapshot) = compiled.snapshot else {
+            panic!("{}", compiled.diagnostics)
+        };
+        Arc::clone(&snapshot.upstreams[0])
+    }
+
+    fn upstream(text: &str, found: &[Found]) -> Vec<(String, SocketAddr, u32, ConnectionId)> {
+        let stores = Stores::to_check();
+        let upstream = upstream_of(text, &stores);
+        let pool = upstream.build_pool(&stores.endpoints, |_| found);
+        let endpoints = pool.endpoints().iter();
+        endpoints
+            .map(|e| (e.name.to_string(), e.address, e.weight, e.connection))
+            .collect()
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_and_names_keep_their_order_and_their_spelling() {
+        let found = ["192.0.2.1", "192.0.2.2"].map(|text| Found::at(text.parse().unwrap()));
+        let text = r#"upstream.users.endpoints = [{ address = "users.test:80", weight = 3 }, "[2001:db8::1]:81"]"#;
+        let endpoints: Vec<_> = upstream(text, &found)
+            .into_iter()
+            .map(|(name, address, weight, _)| (name, address, weight))
+            .collect();
+        let expected = [
+            ("users.test:80", "192.0.2.1:80", 3),
+            ("users.test:80", "192.0.2.2:80", 3),
+            ("[2001:db8::1]:81", "[2001:db8::1]:81", 1),
+        ];
+        assert_eq!(
+            endpoints,
+            expected.map(|(name, at, weight)| (name.to_owned(), address(at), weight))
+        );
+    }
+
+    #[test]
+    fn a_pool_that_is_rebuilt_keeps_its_settings_and_tiers() {
+        let stores = Stores::to_check();
+        let text = r#"upstream.users = { balance = "hash", hash = "${host}", endpoints = ["a.test:80", { address = "b.test:80", backup = true }] }"#;
+        let upstream = upstream_of(text, &stores);
+        let found = ["192.0.2.1", "192.0.2.2"].map(|text| Found::at(text.parse().unwrap()));
+        let pool = upstream.build_pool(&stores.endpoints, |_| &found);
+        let tiers: Vec<_> = (0..4).map(|at| pool.metadata(at).unwrap().tier).collect();
+        assert_eq!(tiers, [0, 0, 1, 1]);
+        let picked = |key: u64| {
+            let context = PickContext {
+                key: Some(key << 40),
+                ..PickContext::new(0, 0, &[])
+            };
+            pool.pick_for(&context).unwrap().index()
+        };
+        for key in 0..20 {
+            assert!(picked(key) < 2);
+            assert_eq!(picked(key), picked(key));
+        }
+    }
+
+    #[test]
+    fn a_source_that_knows_port_and_weight_is_believed() {
+        let found = Found {
+            port: Some(8_500),
+            weight: Some(7),
+            ..Found::at("192.0.2.1".parse().unwrap())
+        };
+        let text = r#"upstream.users.endpoints = [{ address = "users.test:80", weight = 3 }]"#;
+        let endpoints = upstream(text, &[found]);
+        assert_eq!(endpoints[0].1, address("192.0.2.1:8500"));
+        assert_eq!(endpoints[0].2, 21);
+    }
+
+    #[test]
+    fn what_a_source_says_of_an_endpoint_comes_before_the_configuration() {
+        let stores = Stores::to_check();
+        let text = r#"upstream.users.endpoints = [{ address = "users.test:80", backup = true }]"#;
+        let upstream = upstream_of(text, &stores);
+        let found = Found {
+            tier: 2,
+            host: Some("one.test".into()),
+            zone: Some("a".into()),
+            labels: vec![("version".into(), "7".into())],
+            ..Found::at("192.0.2.1".parse().unwrap())
+        };
+        let pool = upstream.build_pool(&stores.endpoints, |_| std::slice::from_ref(&found));
+        let metadata = pool.metadata(0).unwrap();
+        assert_eq!(metadata.tier, 3);
+        assert_eq!(metadata.zone.as_deref(), Some("a"));
+        assert_eq!(metadata.label("version"), Some("7"));
+        let endpoint = &pool.endpoints()[0];
+        assert_eq!(
+            (&*endpoint.name, &*endpoint.host),
+            ("users.test:80", "one.test")
+        );
+        assert_eq!(endpoint.authority(81), "one.test:81");
+    }
+
+    #[test]
+    fn hosts_at_one_address_share_connections_only_if_one_name_is_verified_for_both() {
+        let found = [Found::at("192.0.2.1".parse().unwrap())];
+        let connections = |tls: &str| {
+            let text =
+                format!("[upstream.users]\nendpoints = [\"a.test:443\", \"b.test:443\"]\n{tls}");
+            let endpoints = upstream(&text, &found);
+            (endpoints[0].3, endpoints[1].3)
+        };
+        let (one, other) = connections("");
+        assert_eq!(one, other);
+        let (one, other) = connections("tls = { verify = false, server_name = \"c.test\" }");
+        assert_eq!(one, other);
+        let (one, other) = connections("tls = { verify = false }");
+        assert_ne!(one, other);
+    }
+}

@@ -27,6 +27,7 @@ mod random;
 mod round_robin;
 
 mod administration;
+mod budget;
 mod changes;
 mod cursor;
 mod latency;
@@ -36,6 +37,7 @@ mod state;
 mod weights;
 
 pub use administration::Administration;
+pub use budget::{RetryBudget, RetryCounts};
 pub use context::PickContext;
 pub use cursor::Cursor;
 pub use endpoint::{ConnectionId, Endpoint};

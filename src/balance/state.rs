@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::administration::{Administration, AdministrationCell};
+use super::budget::RetryCounts;
 use super::changes::{Changes, Watchers};
 use super::cursor::Cursor;
 use super::latency::Latency;
@@ -289,6 +290,7 @@ pub struct EndpointStates {
 #[derive(Debug, Default)]
 struct UpstreamState {
     cursor: Arc<Cursor>,
+    retries: Arc<RetryCounts>,
     endpoints: HashMap<SocketAddr, Arc<EndpointState>>,
 }
 
@@ -305,6 +307,12 @@ impl EndpointStates {
     #[must_use]
     pub fn cursor(&self, upstream: &str) -> Arc<Cursor> {
         self.with(upstream, |state| Arc::clone(&state.cursor))
+    }
+
+    /// What the upstream of that name has been asked and granted lately; the same one for the same name.
+    #[must_use]
+    pub fn retries(&self, upstream: &str) -> Arc<RetryCounts> {
+        self.with(upstream, |state| Arc::clone(&state.retries))
     }
 
     /// Drops what no snapshot refers to any more.

@@ -8,6 +8,7 @@ mod balance;
 mod filters;
 mod listener;
 mod process;
+mod retry;
 mod route;
 mod stores;
 mod tls;

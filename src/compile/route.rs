@@ -116,7 +116,7 @@ impl Compiler<'_> {
         conditions.collect()
     }
 
-    fn pattern<T>(
+    pub(super) fn pattern<T>(
         &mut self,
         code: Code,
         value: &Placed<String>,
@@ -153,12 +153,14 @@ impl Compiler<'_> {
                     .any(|host| matches!(host, HostPattern::Any)),
         };
         let filters = self.chain(&route.filters, &shape);
+        let retry = self.route_retry(route);
         let action = self.action(route, &shape, upstreams)?;
         Some(Route {
             name: route.name.as_str().into(),
             filters,
             action,
             timeout: route.timeout.as_ref().map(|timeout| timeout.get()),
+            retry,
             metrics: self.stores.metrics.route(route.name.as_str()),
         })
     }

@@ -54,6 +54,7 @@ impl Compiler<'_> {
             .collect();
         let balance = balance(upstream);
         let hash = self.hash(upstream);
+        let (retry, retry_budget) = self.upstream_retry(upstream);
         let members = self.members(name, upstream, &transport, &metrics);
         let pool = Pool::build(&balance, members, &self.stores.endpoints.cursor(name));
         Some(Upstream {
@@ -69,6 +70,9 @@ impl Compiler<'_> {
                 idle: upstream.idle_timeout.get(),
                 tunnel_idle: upstream.tunnel_idle_timeout.get(),
             },
+            retry,
+            retry_budget,
+            retries: self.stores.endpoints.retries(name),
             max_idle: upstream.max_idle.get(),
             health,
             metrics,

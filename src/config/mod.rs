@@ -9,6 +9,7 @@ pub mod access_log;
 pub mod document;
 pub mod filters;
 pub mod listener;
+pub mod retry;
 pub mod route;
 pub mod server;
 pub mod upstream;

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::config::{
         access_log, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters, listener,
-        place::Sources, route, server, table, upstream,
+        place::Sources, retry, route, server, table, upstream,
     };
 
     #[test]
@@ -243,6 +243,8 @@ mod tests {
             read_examples::<listener::ListenerTls>(),
             read_examples::<listener::Certificate>(),
             read_examples::<route::Route>(),
+            read_examples::<retry::Retry>(),
+            read_examples::<retry::Budget>(),
             read_examples::<filters::RequestHeaders>(),
             read_examples::<filters::ResponseHeaders>(),
             read_examples::<filters::Rewrite>(),

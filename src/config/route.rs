@@ -10,6 +10,7 @@ use super::{
     decode::{Decoder, Node, Setting},
     filters::Filter,
     place::Placed,
+    retry::Retry,
     setting::{Map, TemplateText},
     settings::settings,
     units::Timeout,
@@ -42,6 +43,8 @@ settings! {
         /// The time for a whole exchange, from the request head to the last byte of the response. Without this key
         /// there is no limit.
         timeout: Timeout = optional, example "15s";
+        /// When an attempt that failed is followed by another, in place of what the upstream says.
+        retry: Retry = optional, example { on = ["reset", "timeout"], methods = ["GET", "POST"] };
         /// The filters, in the order in which they see the request.
         filters: Vec<Placed<Filter>> = default([]),
             example [{ kind = "request_headers", set = { "x-gateway" = "portcullis" } }];

@@ -14,6 +14,7 @@ use super::{
     decode::{Decoder, Node, Setting},
     percent::{LoadBound, Percent},
     place::Placed,
+    retry::Retry,
     setting::{FilePath, TemplateText},
     settings::{choices, settings},
     units::Timeout,
@@ -53,6 +54,8 @@ settings! {
         max_idle: NonZeroUsize = default(1024);
         /// The time that a tunnel (WebSocket and other upgrades) may be silent.
         tunnel_idle_timeout: Timeout = default("1h");
+        /// When an attempt that failed is followed by another.
+        retry: Retry = optional, example { on = ["reset", "timeout"], status = [502, 503, 504] };
         /// Checks each endpoint from time to time. Without this key, only failed connections tell.
         health: Health = optional, example { path = "/healthz", interval = "2s" };
     }

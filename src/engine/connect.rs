@@ -13,7 +13,11 @@ use super::{
     socket::{Socket, server_name},
     worker::Worker,
 };
-use crate::{balance::Endpoint, gateway::Fault, snapshot::Upstream};
+use crate::{
+    balance::Endpoint,
+    gateway::{Exchange, Fault},
+    snapshot::Upstream,
+};
 
 /// Windows for what endpoints send: large enough for one fast stream, bounded for a hostile endpoint. The connection has
 /// room for all streams: clients that do not read hold back theirs and nobody else's.
@@ -34,18 +38,25 @@ pub(crate) const fn pool_key(endpoint: &Endpoint) -> PoolKey {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience<'a> {
     deadline: &'a Deadline,
-    /// The end of the upstream's time for connecting.
+    /// The end of the upstream's time for connecting, and of the attempt.
     connect: Instant,
     /// The end of the route's time for the whole exchange.
     whole: Option<Instant>,
 }
 
 impl<'a> Patience<'a> {
-    pub(crate) fn new(deadline: &'a Deadline, upstream: &Upstream, whole: Option<Instant>) -> Self {
+    pub(crate) fn new(
+        deadline: &'a Deadline,
+        upstream: &Upstream,
+        exchange: &Exchange,
+        began: Instant,
+    ) -> Self {
+        let connect = upstream.timeouts.connect;
+        let own = exchange.per_try().map_or(connect, |own| own.min(connect));
         Self {
             deadline,
-            connect: Instant::now() + upstream.timeouts.connect,
-            whole,
+            connect: began + own,
+            whole: exchange.ends_at(),
         }
     }
 

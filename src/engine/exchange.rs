@@ -5,7 +5,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -14,7 +14,10 @@ use super::{
     body::{Flow, Present, Sink, Source, Waits},
     connect::Patience,
     deadline::Deadline,
+    limits::Limits,
     record::Recorded,
+    replay::Replay,
+    spare_answer::SpareAnswer,
     transfer::Transfer,
     upstream::{Remote, UpstreamSide},
     worker::Worker,
@@ -58,6 +61,16 @@ pub(crate) trait Client: Source + Sink {
 pub(crate) struct Scratch {
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
+}
+
+/// What goes from one attempt of an exchange to the next.
+struct Carried<'a> {
+    /// The request's body.
+    replay: Replay<'a>,
+    /// The answer that the last attempt to bring one brought.
+    spare: Option<Box<SpareAnswer>>,
+    /// When the attempt began.
+    began: Instant,
 }
 
 /// What carries one exchange.
@@ -133,10 +146,28 @@ impl<'a, C: Client> Carrier<'a, C> {
             self.exchange.failed(fault);
             return;
         }
-        let mut body = Present::new(if request.method == Method::Head {
+        self.send_present(answer.body.clone()).await;
+    }
+
+    /// Passes an answer on that an earlier attempt brought, since the later ones brought none.
+    async fn pass_on(&mut self, answer: SpareAnswer) -> Result<(), Fault> {
+        let worker = self.worker;
+        let Scratch { request, response } = &mut *self.scratch;
+        *response = answer.head;
+        self.exchange
+            .respond(request, response, &mut || worker.random())?;
+        self.client
+            .respond(request, response, answer.length, None)?;
+        self.send_present(answer.body).await;
+        Ok(())
+    }
+
+    /// Sends the body of an answer that is here as a whole.
+    async fn send_present(&mut self, body: Bytes) {
+        let mut body = Present::new(if self.scratch.request.method == Method::Head {
             Bytes::new()
         } else {
-            answer.body.clone()
+            body
         });
         self.deadline
             .set(Instant::now() + self.exchange.connection().listener.deadlines.body);
@@ -149,7 +180,7 @@ impl<'a, C: Client> Carrier<'a, C> {
             },
         )
         .await;
-        self.exchange.moved(worker.id, 0, sent);
+        self.exchange.moved(self.worker.id, 0, sent);
         if let Err(fault) = outcome {
             self.exchange.failed(fault);
             self.client.abort();
@@ -158,55 +189,100 @@ impl<'a, C: Client> Carrier<'a, C> {
 
     /// Tries endpoints until one answers or no further try makes sense.
     async fn forward(&mut self) -> Result<(), Fault> {
+        let worker = self.worker;
+        self.exchange.forwarding(worker.id, worker.now_ms());
+        let kept = self.exchange.kept_body(&self.scratch.request);
+        let mut carried = Carried {
+            replay: Replay::new(kept, &worker.buffers),
+            spare: None,
+            began: Instant::now(),
+        };
         let mut last = None;
-        loop {
-            let lease = self
-                .exchange
-                .select(self.worker.now_ms(), self.worker.random())
+        let fault = loop {
+            let lease = match self.exchange.select(worker.now_ms(), worker.random()) {
+                Ok(lease) => lease,
                 // That no endpoint is left says less than why the last one failed.
-                .map_err(|fault| last.unwrap_or(fault))?;
-            let Err((fault, progress)) = self.attempt(&lease).await else {
-                lease.succeeded();
-                return Ok(());
+                Err(fault) => break last.unwrap_or(fault),
             };
-            match self.exchange.attempt_failed(
-                &self.scratch.request,
-                &lease,
-                fault,
-                progress,
-                (self.worker.id, self.worker.now_ms()),
-            ) {
-                Retry::Again => last = Some(fault),
-                Retry::GiveUp => return Err(fault),
+            match self.attempt(&lease, &mut carried).await {
+                Ok(()) => {
+                    lease.succeeded();
+                    return Ok(());
+                }
+                Err((fault, Retry::GiveUp)) => break fault,
+                Err((fault, Retry::After(pause))) => {
+                    last = Some(fault);
+                    drop(lease);
+                    self.pause(pause).await?;
+                }
             }
+        };
+        match carried.spare {
+            Some(answer) if fault.brings_no_answer() => self.pass_on(*answer).await,
+            _ => Err(fault),
         }
     }
 
-    async fn attempt(&mut self, lease: &Lease) -> Result<(), (Fault, Progress)> {
-        let untouched = Progress::default();
-        let upstream = self
+    /// Lets time pass before the next attempt, unless the client goes away meanwhile.
+    async fn pause(&mut self, pause: Duration) -> Result<(), Fault> {
+        if pause.is_zero() {
+            return Ok(());
+        }
+        self.deadline.set(Instant::now() + pause);
+        let (client, deadline) = (&mut *self.client, self.deadline);
+        poll_fn(|cx| {
+            if client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Fault::ClientGone));
+            }
+            deadline.poll_expired(cx).map(|_| Ok(()))
+        })
+        .await
+    }
+
+    /// Notes a failed attempt and what follows it.
+    fn failed(&mut self, lease: &Lease, fault: Fault, progress: Progress) -> (Fault, Retry) {
+        let request = &self.scratch.request;
+        let moment = self.worker.moment();
+        let next = self
             .exchange
-            .upstream()
-            .ok_or((Fault::Internal, untouched))?;
+            .attempt_failed(request, lease, (fault, progress), moment);
+        (fault, next)
+    }
+
+    async fn attempt(
+        &mut self,
+        lease: &Lease,
+        carried: &mut Carried<'_>,
+    ) -> Result<(), (Fault, Retry)> {
+        let Some(upstream) = self.exchange.upstream() else {
+            return Err((Fault::Internal, Retry::GiveUp));
+        };
         let side = UpstreamSide {
             worker: self.worker,
             upstream: &upstream,
             endpoint: lease.endpoint(),
         };
-        let patience = Patience::new(self.deadline, &upstream, self.exchange.ends_at());
+        carried.began = Instant::now();
+        let patience = Patience::new(self.deadline, &upstream, self.exchange, carried.began);
+        let untouched = Progress::default();
         if side.speaks_http2() {
-            let mut remote = unless_gone(self.client, pin!(side.open_h2(patience)))
-                .await
-                .map_err(|fault| (fault, untouched))?;
-            self.exchange_with(&mut remote, lease).await
+            let opened = unless_gone(self.client, pin!(side.open_h2(patience))).await;
+            match opened {
+                Ok(mut remote) => self.exchange_with(&mut remote, lease, carried).await,
+                Err(fault) => Err(self.failed(lease, fault, untouched)),
+            }
         } else {
             let fresh = self.exchange.wants_fresh();
-            let mut remote = unless_gone(self.client, pin!(side.open_h1(fresh, patience)))
-                .await
-                .map_err(|fault| (fault, untouched))?;
-            self.exchange_with(&mut remote, lease).await?;
-            remote.recycle();
-            Ok(())
+            let opened = unless_gone(self.client, pin!(side.open_h1(fresh, patience))).await;
+            let mut remote = match opened {
+                Ok(remote) => remote,
+                Err(fault) => return Err(self.failed(lease, fault, untouched)),
+            };
+            let outcome = self.exchange_with(&mut remote, lease, carried).await;
+            if matches!(outcome, Ok(()) | Err((Fault::UpstreamStatus(_), _))) {
+                remote.recycle();
+            }
+            outcome
         }
     }
 
@@ -215,10 +291,12 @@ impl<'a, C: Client> Carrier<'a, C> {
         &mut self,
         remote: &mut R,
         lease: &Lease,
-    ) -> Result<(), (Fault, Progress)> {
+        carried: &mut Carried<'_>,
+    ) -> Result<(), (Fault, Retry)> {
         let worker = self.worker.id;
         self.exchange.connected(remote.connect_time());
-        let mut transfer = Transfer::new(self.exchange);
+        let limits = Limits::new(self.exchange, carried.began);
+        let mut transfer = Transfer::new(limits, &mut carried.replay);
         let length = self.exchange.request_length();
         let sent = remote.request(&self.scratch.request, length, self.exchange);
         let head = match sent {
@@ -226,21 +304,35 @@ impl<'a, C: Client> Carrier<'a, C> {
             Err(fault) => Err(fault),
         };
         let outcome = match head {
-            Ok(length) => self.response_body(remote, &mut transfer, length).await,
+            Ok(length) => {
+                let Scratch { request, response } = &mut *self.scratch;
+                if let Some(fault) = self.exchange.unwanted(request, response) {
+                    let failure = (fault, progress(remote, &transfer));
+                    let moment = self.worker.moment();
+                    let next = self.exchange.repeat(request, lease, failure, moment);
+                    if next != Retry::GiveUp {
+                        lease.succeeded();
+                        self.exchange.moved(worker, transfer.received, 0);
+                        self.exchange.repeated(transfer.replay.repeated());
+                        carried.spare = poll_fn(|cx| {
+                            Poll::Ready(SpareAnswer::take(response, length, remote, cx))
+                        })
+                        .await;
+                        return Err((fault, next));
+                    }
+                }
+                transfer.answered();
+                self.response_body(remote, &mut transfer, length).await
+            }
             Err(fault) => Err(fault),
         };
         self.exchange
             .moved(worker, transfer.received, transfer.sent);
+        self.exchange.repeated(transfer.replay.repeated());
         if let Err(fault) = outcome
             && !self.client.has_responded()
         {
-            let progress = Progress {
-                reused: remote.connect_time().is_none(),
-                body_taken: transfer.received > 0,
-                head_sent: remote.is_touched(),
-                heard: remote.has_heard(),
-            };
-            return Err((fault, progress));
+            return Err(self.failed(lease, fault, progress(remote, &transfer)));
         }
         self.exchange.trailed(remote.grpc_status());
         if let Err(fault) = outcome {
@@ -255,7 +347,7 @@ impl<'a, C: Client> Carrier<'a, C> {
     async fn response_head<R: Remote>(
         &mut self,
         remote: &mut R,
-        transfer: &mut Transfer,
+        transfer: &mut Transfer<'_, '_>,
         lease: &Lease,
     ) -> Result<BodyLength, Fault> {
         let mut interim = 0;
@@ -293,7 +385,7 @@ impl<'a, C: Client> Carrier<'a, C> {
     async fn response_body<R: Remote>(
         &mut self,
         remote: &mut R,
-        transfer: &mut Transfer,
+        transfer: &mut Transfer<'_, '_>,
         length: BodyLength,
     ) -> Result<(), Fault> {
         let Scratch { request, response } = &mut *self.scratch;
@@ -318,6 +410,16 @@ impl<'a, C: Client> Carrier<'a, C> {
             gateway.tunnel_closed(self.worker.id);
         }
         outcome
+    }
+}
+
+/// How far an attempt came.
+fn progress<R: Remote>(remote: &R, transfer: &Transfer<'_, '_>) -> Progress {
+    Progress {
+        reused: remote.connect_time().is_none(),
+        body_gone: transfer.replay.is_gone(),
+        head_sent: remote.is_touched(),
+        heard: remote.has_heard(),
     }
 }
 

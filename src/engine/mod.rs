@@ -17,6 +17,8 @@ mod serve_h2;
 
 mod exchange;
 mod record;
+mod replay;
+mod spare_answer;
 mod unwind;
 
 mod asserted;
@@ -35,5 +37,6 @@ mod pool;
 mod buffers;
 mod date;
 mod deadline;
+mod limits;
 
 pub use workers::{DoorKey, Workers};

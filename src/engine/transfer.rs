@@ -2,23 +2,25 @@
 
 use std::{
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
     body::{Flow, Waits},
     deadline::Deadline,
     exchange::Client,
+    limits::{Limits, Stage},
+    replay::{Replay, Replayed},
     upstream::Remote,
 };
 use crate::{
-    gateway::{Exchange, Fault},
+    gateway::Fault,
     http::{BodyLength, Method, ResponseHead},
 };
 
 /// The state of both directions.
 #[derive(Debug)]
-pub(crate) struct Transfer {
+pub(crate) struct Transfer<'r, 'a> {
     /// Bytes of the request's body that went on to the endpoint.
     pub(crate) received: u64,
     /// Bytes of the response's body that went on to the client.
@@ -30,32 +32,16 @@ pub(crate) struct Transfer {
     tunnel: bool,
     /// Whether an interim response waits to go out.
     interim: bool,
+    /// What an earlier attempt has taken of the request's body, and what a later one may need.
+    pub(crate) replay: &'r mut Replay<'a>,
     /// For whom the deadline was set, and how far the exchange was then.
     armed: Option<(Stage, u64)>,
     limits: Limits,
 }
 
-/// For whom an exchange waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    ClientSends,
-    ClientReads,
-    EndpointReads,
-    EndpointAnswers,
-    Tunnel,
-}
-
-#[derive(Debug)]
-struct Limits {
-    client: Duration,
-    endpoint: Duration,
-    tunnel: Duration,
-    whole: Option<Instant>,
-}
-
-impl Transfer {
-    pub(crate) fn new(exchange: &Exchange) -> Self {
-        let (endpoint, tunnel) = exchange.upstream_limits();
+impl<'r, 'a> Transfer<'r, 'a> {
+    pub(crate) fn new(limits: Limits, replay: &'r mut Replay<'a>) -> Self {
+        replay.rewind();
         Self {
             received: 0,
             sent: 0,
@@ -64,14 +50,17 @@ impl Transfer {
             broken: false,
             tunnel: false,
             interim: false,
+            replay,
             armed: None,
-            limits: Limits {
-                client: exchange.connection().listener.deadlines.body,
-                endpoint,
-                tunnel,
-                whole: exchange.ends_at(),
-            },
+            limits,
         }
+    }
+
+    /// The response is the one that goes on.
+    pub(crate) fn answered(&mut self) {
+        self.replay.release();
+        self.limits.answered();
+        self.armed = None;
     }
 
     /// An interim response was handed over: the client may wait for it.
@@ -85,8 +74,7 @@ impl Transfer {
         self.request = Flow::default();
         self.response = Flow::default();
         self.broken = false;
-        // The route's time is for requests; a tunnel has its idle limit.
-        self.limits.whole = None;
+        self.limits.tunnel();
     }
 
     /// Moves the request along until a response head is there.
@@ -158,9 +146,13 @@ impl Transfer {
         waits: &mut Waits,
     ) -> Result<(), Fault> {
         if !self.broken && self.request != Flow::Done {
+            let mut body = Replayed {
+                client: &mut *client,
+                replay: &mut *self.replay,
+            };
             match self
                 .request
-                .poll(cx, client, remote, &mut self.received, waits)
+                .poll(cx, &mut body, remote, &mut self.received, waits)
             {
                 Poll::Ready(Err((Waits::Source, fault))) => return Err(fault),
                 Poll::Ready(Err((Waits::Sink, _))) => self.broken = true,
@@ -186,29 +178,10 @@ impl Transfer {
         let now_armed = Some((stage, self.received.wrapping_add(self.sent)));
         if self.armed != now_armed {
             self.armed = now_armed;
-            let limit = match stage {
-                Stage::ClientSends | Stage::ClientReads => self.limits.client,
-                Stage::EndpointReads | Stage::EndpointAnswers => self.limits.endpoint,
-                Stage::Tunnel => self.limits.tunnel,
-            };
-            let at = Instant::now() + limit;
-            deadline.set(self.limits.whole.map_or(at, |whole| whole.min(at)));
+            deadline.set(self.limits.end(stage, Instant::now()));
         }
-        deadline.poll_expired(cx).map(|_| {
-            if self
-                .limits
-                .whole
-                .is_some_and(|whole| whole <= Instant::now())
-            {
-                return Fault::RouteTimeout;
-            }
-            match stage {
-                Stage::ClientSends => Fault::BodyTimeout,
-                Stage::ClientReads => Fault::ClientStalled,
-                Stage::EndpointReads | Stage::EndpointAnswers | Stage::Tunnel => {
-                    Fault::UpstreamTimeout
-                }
-            }
-        })
+        deadline
+            .poll_expired(cx)
+            .map(|_| self.limits.fault(stage, Instant::now()))
     }
 }

@@ -9,11 +9,14 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Connection, Fault, Origin, Outcome, Progress, Retry, retry};
+use super::{
+    Connection, Fault, Moment, Origin, Outcome, Progress, Retry, attempts::Attempts, grpc_status,
+    retry,
+};
 use crate::{
     balance::{Endpoint, Lease, PickContext},
     filters::{CaptureView, Context, Original, TlsFacts},
-    http::{BodyLength, Fields, Known, RequestHead, ResponseHead, strip_hop_by_hop},
+    http::{BodyLength, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
     routing::Captures,
     snapshot::{Route, Snapshot, Upstream},
@@ -44,9 +47,8 @@ pub struct Exchange {
     head_time: Duration,
     /// What the upstream's hash goes by.
     pub(super) key: Option<u64>,
-    tried: SmallVec<[usize; 4]>,
-    wants_fresh: bool,
-    outcome: Outcome,
+    pub(super) attempts: Attempts,
+    pub(super) outcome: Outcome,
 }
 
 impl Exchange {
@@ -82,8 +84,7 @@ impl Exchange {
             started_at: wall.checked_sub(head_time).unwrap_or(wall),
             head_time,
             key: None,
-            tried: SmallVec::new(),
-            wants_fresh: false,
+            attempts: Attempts::default(),
             outcome: Outcome::default(),
         }
     }
@@ -94,20 +95,21 @@ impl Exchange {
         let pool = upstream.pool.load();
         let context = PickContext {
             key: self.key,
-            ..PickContext::new(now_ms, random, &self.tried)
+            ..PickContext::new(now_ms, random, &self.attempts.tried)
         };
         let lease = pool
             .pick_for(&context)
             .or_else(|| {
-                // Every endpoint has had its try: only a kept connection that broke makes a second one worth while.
+                // Every endpoint has had its try. One that took no connection would hardly take one now.
                 let anew = PickContext {
                     tried: &[],
                     ..context
                 };
-                self.wants_fresh.then(|| pool.pick_for(&anew))?
+                self.attempts.may_return.then(|| pool.pick_for(&anew))?
             })
             .ok_or(Fault::NoEndpoint)?;
         self.outcome.attempts += 1;
+        self.outcome.first_byte = None;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
         Ok(lease)
     }
@@ -118,40 +120,27 @@ impl Exchange {
         self.outcome.asked_at = Some(Instant::now());
     }
 
-    /// Whether another attempt follows a failed one, and remembers what it must not repeat.
+    /// Notes a failed attempt, and whether another follows it.
     pub fn attempt_failed(
         &mut self,
         head: &RequestHead,
         lease: &Lease,
-        fault: Fault,
-        progress: Progress,
-        (worker, now_ms): (usize, u64),
+        (fault, progress): (Fault, Progress),
+        moment: Moment,
     ) -> Retry {
         if let Some(asked) = self.outcome.asked_at.take() {
             let waited = asked.elapsed();
             self.outcome.upstream += waited;
             if fault == Fault::UpstreamTimeout && !progress.heard {
-                lease.answered(waited, now_ms);
+                lease.answered(waited, moment.now_ms);
             }
         }
-        let unreachable = matches!(
-            fault,
-            Fault::ConnectFailed | Fault::ConnectTimeout | Fault::UpstreamTls
-        );
-        if unreachable {
-            lease.connect_failed(now_ms);
+        if retry::is_unreachable(fault) {
+            lease.connect_failed(moment.now_ms);
             let metrics = &lease.endpoint().metrics;
-            metrics.connect_failed(worker, fault.reason());
+            metrics.connect_failed(moment.worker, fault.reason());
         }
-        let next = retry::after(fault, progress, &head.method, self.outcome.attempts);
-        if next == Retry::Again {
-            if let Some(upstream) = &self.upstream {
-                upstream.metrics.retried(worker, fault.reason());
-            }
-            self.wants_fresh = progress.reused;
-            self.tried.push(lease.index());
-        }
-        next
+        self.repeat(head, lease, (fault, progress), moment)
     }
 
     /// The head of the final response has come from the endpoint.
@@ -221,6 +210,11 @@ impl Exchange {
         self.outcome.sent = self.outcome.sent.saturating_add(sent);
     }
 
+    /// Notes how many of the body bytes that moved to the endpoint had moved before, to another one.
+    pub fn repeated(&mut self, bytes: u64) {
+        self.outcome.received = self.outcome.received.saturating_sub(bytes);
+    }
+
     /// Whether anything has been decided about the status yet.
     #[must_use]
     pub const fn has_outcome(&self) -> bool {
@@ -271,7 +265,7 @@ impl Exchange {
     /// Whether the next attempt must not use a kept connection.
     #[must_use]
     pub const fn wants_fresh(&self) -> bool {
-        self.wants_fresh
+        self.attempts.wants_fresh
     }
 
     /// The protocol that the client wants to switch to.
@@ -318,6 +312,7 @@ impl Exchange {
             upstream: self.upstream.as_ref().map_or("", |upstream| &upstream.name),
             endpoint: self.endpoint.as_ref().map_or("", |endpoint| &endpoint.name),
             attempts: outcome.attempts,
+            earlier_attempts: &self.attempts.earlier,
             timings: Timings {
                 total,
                 head: self.head_time,
@@ -396,11 +391,4 @@ impl Exchange {
 
 fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
-}
-
-/// The `grpc-status` that stands in trailers, or in the head of an answer that has only trailers.
-#[must_use]
-pub fn grpc_status(fields: &Fields) -> Option<u32> {
-    let value = fields.first(Known::GrpcStatus)?;
-    std::str::from_utf8(value).ok()?.parse().ok()
 }

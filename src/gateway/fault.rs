@@ -37,6 +37,10 @@ pub enum Fault {
     UpstreamMalformed(HeadError),
     /// The endpoint sent what nobody asked for: an upgrade, or 1xx responses without end.
     UpstreamProtocol,
+    /// The endpoint's answer has a status that the retry conditions name.
+    UpstreamStatus(u16),
+    /// The endpoint's answer has a gRPC status that the retry conditions name.
+    UpstreamGrpcStatus,
     /// The endpoint took too long.
     UpstreamTimeout,
     /// The route's time for the whole exchange is over.
@@ -70,13 +74,15 @@ impl Fault {
             Self::HeadTimeout | Self::BodyTimeout => 408,
             // Nobody is told: the figure nginx uses in logs.
             Self::ClientGone | Self::ClientStalled => 499,
-            Self::NoEndpoint | Self::Drained => 503,
+            Self::NoEndpoint | Self::UpstreamGrpcStatus | Self::Drained => 503,
             Self::ConnectFailed
             | Self::UpstreamTls
             | Self::UpstreamClosed
             | Self::UpstreamRefused
             | Self::UpstreamMalformed(_)
             | Self::UpstreamProtocol => 502,
+            // What it was worth another attempt for, if its words are lost.
+            Self::UpstreamStatus(status) => status,
             Self::ConnectTimeout | Self::UpstreamTimeout | Self::RouteTimeout => 504,
             Self::Internal => 500,
         }
@@ -102,11 +108,19 @@ impl Fault {
             Self::UpstreamRefused => "upstream_refused",
             Self::UpstreamMalformed(_) => "upstream_malformed",
             Self::UpstreamProtocol => "upstream_protocol",
+            Self::UpstreamStatus(_) => "upstream_status",
+            Self::UpstreamGrpcStatus => "upstream_grpc_status",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::RouteTimeout => "route_timeout",
             Self::Drained => "drained",
             Self::Internal => "internal",
         }
+    }
+
+    /// Whether it means that an upstream brought no answer, so that an earlier one is better than none.
+    #[must_use]
+    pub const fn brings_no_answer(self) -> bool {
+        matches!(self.blame(), Blame::Upstream) && !matches!(self, Self::RouteTimeout)
     }
 
     /// Whose fault it is.
@@ -129,6 +143,8 @@ impl Fault {
             | Self::UpstreamRefused
             | Self::UpstreamMalformed(_)
             | Self::UpstreamProtocol
+            | Self::UpstreamStatus(_)
+            | Self::UpstreamGrpcStatus
             | Self::UpstreamTimeout
             | Self::RouteTimeout => Blame::Upstream,
             Self::Drained | Self::Internal => Blame::Gateway,

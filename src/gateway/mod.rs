@@ -4,20 +4,24 @@
 //! [`Exchange::select`] and, if it failed, [`Exchange::attempt_failed`] → [`Exchange::respond`] →
 //! [`Exchange::record`].
 
+mod attempts;
 mod connection;
 mod decide;
 mod exchange;
 mod fault;
 mod forwarded;
+mod grpc;
 mod outcome;
 mod reply;
 mod retry;
 
+pub use attempts::Moment;
 pub use connection::{Connection, TlsSession};
 pub use decide::Verdict;
-pub use exchange::{Exchange, grpc_status};
+pub use exchange::Exchange;
 pub use fault::{Blame, Fault};
 pub use forwarded::Origin;
+pub use grpc::{grpc_reply, grpc_status, is_grpc};
 pub use outcome::Outcome;
-pub use reply::{grpc_reply, head_of, reply_of};
+pub use reply::{head_of, reply_of};
 pub use retry::{Progress, Retry};

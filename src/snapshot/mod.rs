@@ -5,6 +5,7 @@
 
 mod cell;
 mod listener;
+mod retry;
 mod route;
 mod upstream;
 
@@ -16,6 +17,7 @@ use crate::{observe::AccessLog, routing::Router};
 
 pub use cell::{SnapshotCell, SnapshotReader};
 pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
+pub use retry::{GrpcCodes, RetryConditions, RetryPlan};
 pub use route::{Action, Route, SplitTarget};
 pub use upstream::{
     HealthPlan, HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream, UpstreamTimeouts,

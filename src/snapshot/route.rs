@@ -7,7 +7,7 @@ use crate::{
     observe::RouteMetrics,
 };
 
-use super::Upstream;
+use super::{RetryPlan, Upstream};
 
 /// What happens to the requests that a route wins.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Route {
     pub action: Action,
     /// For the whole exchange; `None`: no limit.
     pub timeout: Option<Duration>,
+    /// When an attempt is followed by another; `None`: as the upstream says.
+    pub retry: Option<RetryPlan>,
     /// Where this route's figures go.
     pub metrics: Arc<RouteMetrics>,
 }

@@ -6,10 +6,12 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::ServerName;
 
 use crate::{
-    balance::{Metadata, Pool, Settings},
+    balance::{Metadata, Pool, RetryBudget, RetryCounts, Settings},
     filters::Template,
     observe::UpstreamMetrics,
 };
+
+use super::RetryPlan;
 
 /// A named pool of endpoints and how to speak to them.
 #[derive(Debug)]
@@ -29,6 +31,12 @@ pub struct Upstream {
     pub transport: Arc<Transport>,
     /// How long an endpoint may take.
     pub timeouts: UpstreamTimeouts,
+    /// When an attempt is followed by another, unless the route says otherwise.
+    pub retry: RetryPlan,
+    /// What bounds the attempts beyond the first.
+    pub retry_budget: RetryBudget,
+    /// What the budget goes by: requests and attempts lately, of all snapshots.
+    pub retries: Arc<RetryCounts>,
     /// Kept idle connections, per worker and endpoint.
     pub max_idle: usize,
     /// The active check, if there is one.

@@ -187,6 +187,10 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "timeout",
                 "failure::the_time_of_a_route_limits_the_whole_exchange",
             ),
+            (
+                "retry",
+                "retry::what_a_route_says_holds_in_place_of_its_upstream",
+            ),
             ("filters", "filters::filters_work_the_same_over_http2"),
             ("upstream", "routing::a_split_keeps_its_weights"),
             ("split", "routing::a_split_keeps_its_weights"),
@@ -355,8 +359,56 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "websocket::a_silent_tunnel_is_closed_after_its_time",
             ),
             (
+                "retry",
+                "retry::a_status_that_is_listed_is_tried_at_another_endpoint",
+            ),
+            (
                 "health",
                 "health::a_sick_endpoint_leaves_its_requests_to_the_others",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.retry] and [route.retry]",
+        &[
+            (
+                "attempts",
+                "retry::the_last_answer_is_passed_on_when_there_were_enough_attempts",
+            ),
+            (
+                "on",
+                "retry::a_reset_is_followed_by_another_attempt_if_it_is_listed_and_the_method_allows_it",
+            ),
+            (
+                "status",
+                "retry::a_status_that_is_listed_is_tried_at_another_endpoint",
+            ),
+            ("grpc", "retry::a_grpc_status_that_is_listed_is_tried_again"),
+            ("methods", "retry::the_methods_say_what_may_be_sent_twice"),
+            ("per_try_timeout", "retry::an_attempt_has_its_own_time"),
+            ("backoff", "retry::the_pauses_are_configured"),
+            ("max_backoff", "retry::the_pauses_are_configured"),
+            (
+                "max_retry_after",
+                "retry::a_pause_that_is_too_long_is_the_clients_to_make",
+            ),
+            ("buffer", "retry::a_body_over_the_buffer_is_sent_once"),
+            (
+                "budget",
+                "retry::case_76_retries_stay_within_the_budget_when_everything_fails",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.retry.budget]",
+        &[
+            (
+                "share",
+                "retry::the_budget_holds_for_failed_connections_too",
+            ),
+            (
+                "floor",
+                "retry::case_76_retries_stay_within_the_budget_when_everything_fails",
             ),
         ],
     ),

@@ -26,6 +26,7 @@ mod metrics;
 mod program_log;
 mod proxy_protocol;
 mod reload;
+mod retry;
 mod routing;
 mod start;
 mod streaming;

@@ -28,6 +28,7 @@ nginx nginx
 haproxy haproxy
 wrk wrk
 openssl openssl
+strace strace
 python3 python3
 NEEDS
 }

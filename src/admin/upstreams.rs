@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::status::time;
 use crate::{
-    balance::{Endpoint, EndpointState},
+    balance::{Endpoint, EndpointState, Limits},
     snapshot::{Protocol, Snapshot, Upstream},
 };
 
@@ -43,8 +43,19 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
         },
         "tls": upstream.transport.tls.is_some(),
         "checked": upstream.health.is_some(),
+        "limits": upstream.balance.limits.as_deref().map(limits),
         "endpoints": endpoints,
         "unresolved": unresolved,
+    })
+}
+
+fn limits(limits: &Limits) -> Value {
+    json!({
+        "requests": limits.requests,
+        "endpoint_requests": limits.endpoint_requests,
+        "queue": limits.queue.map(|queue| queue.places),
+        "in_flight": limits.load.in_flight(),
+        "waiting": limits.load.queue().waiting(),
     })
 }
 

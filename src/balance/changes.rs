@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::load::UpstreamLoad;
+
 /// How often the endpoints of one pool have come into or gone out of use. Written by whoever changes an endpoint, read
 /// with every pick, dropped with its pool.
 #[derive(Debug, Default)]
@@ -19,23 +21,40 @@ impl Changes {
     }
 }
 
-/// The pools that an endpoint is in.
+/// The upstream and the pools that an endpoint is in.
 #[derive(Debug, Default)]
-pub(super) struct Watchers(Mutex<Vec<Weak<Changes>>>);
+pub(super) struct Watchers {
+    pools: Mutex<Vec<Weak<Changes>>>,
+    upstream: Arc<UpstreamLoad>,
+}
 
 impl Watchers {
+    pub(super) fn new(upstream: Arc<UpstreamLoad>) -> Self {
+        Self {
+            pools: Mutex::default(),
+            upstream,
+        }
+    }
+
+    pub(super) fn upstream(&self) -> &UpstreamLoad {
+        &self.upstream
+    }
+
     pub(super) fn add(&self, changes: &Arc<Changes>) {
-        let mut watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watchers = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         watchers.retain(|watcher| watcher.strong_count() > 0);
         watchers.push(Arc::downgrade(changes));
     }
 
-    /// Tells every pool. Comes after the change itself, so that a pool that counts again sees it.
+    /// Tells every pool, and whoever waits for an endpoint. Comes after the change itself, so that a pool that counts
+    /// again sees it.
     pub(super) fn tell(&self) {
-        let watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let watchers = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         for changes in watchers.iter().filter_map(Weak::upgrade) {
             changes.note();
         }
+        drop(watchers);
+        self.upstream.queue().call();
     }
 }
 
@@ -54,6 +73,6 @@ mod tests {
         watchers.tell();
         assert_eq!(pools.each_ref().map(|changes| changes.count()), [1, 1]);
         watchers.add(&pools[0]);
-        assert_eq!(watchers.0.lock().unwrap().len(), 3);
+        assert_eq!(watchers.pools.lock().unwrap().len(), 3);
     }
 }

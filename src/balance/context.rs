@@ -1,5 +1,7 @@
 //! What a pick depends on beside the pool.
 
+use std::num::NonZeroU32;
+
 use super::sticky::StickyId;
 
 /// What one pick depends on beside the pool.
@@ -17,6 +19,8 @@ pub struct PickContext<'a> {
     pub subset: Option<&'a str>,
     /// The endpoint that the session is at.
     pub sticky: Option<StickyId>,
+    /// How many exchanges an endpoint takes at the same time; the pool knows it.
+    pub endpoint_requests: Option<NonZeroU32>,
 }
 
 impl<'a> PickContext<'a> {
@@ -30,6 +34,7 @@ impl<'a> PickContext<'a> {
             tried,
             subset: None,
             sticky: None,
+            endpoint_requests: None,
         }
     }
 }

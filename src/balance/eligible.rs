@@ -3,6 +3,7 @@
 //! Policies speak of places in the set. How healthy an endpoint must be, and which weight it has while it warms up, is
 //! decided here, so that it is the same for all of them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::context::PickContext;
@@ -30,6 +31,8 @@ pub(super) struct Eligible<'a> {
     /// What decides whether an endpoint that warms up gets this request.
     luck: u64,
     health: Heed,
+    /// How many exchanges an endpoint takes at the same time.
+    most: Option<NonZeroU32>,
 }
 
 /// What an endpoint's failed health checks mean.
@@ -56,6 +59,7 @@ impl<'a> Eligible<'a> {
             // A key's luck stays: of the keys of an endpoint that warms up, more and more come, and none goes again.
             luck: next_random(context.key.unwrap_or(context.random)),
             health,
+            most: context.endpoint_requests,
         }
     }
 
@@ -167,6 +171,7 @@ impl<'a> Eligible<'a> {
             && candidate.state.is_in_service()
             && (self.health == Heed::Panic || candidate.state.is_healthy())
             && !self.tried.contains(&candidate.index)
+            && candidate.state.has_room(self.most)
     }
 }
 

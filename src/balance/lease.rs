@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cursor::Cursor;
 use super::endpoint::Endpoint;
+use super::limits::Limits;
 
 /// The right to use an endpoint for one attempt. The endpoint counts it as in flight until it is dropped.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Lease {
     index: usize,
     /// Where the endpoint's set counts it too.
     counter: Option<Arc<Cursor>>,
+    /// Whether the upstream as a whole counts it too.
+    is_limited: bool,
 }
 
 impl Lease {
@@ -22,6 +25,33 @@ impl Lease {
         counter: Option<&Arc<Cursor>>,
     ) -> Self {
         endpoint.state.taken();
+        Self::of_taken(endpoint, index, counter)
+    }
+
+    /// The same for an endpoint and an upstream with limits; `None` when one of them has as much as it takes.
+    pub(super) fn take_within(
+        limits: &Limits,
+        endpoint: &Arc<Endpoint>,
+        index: usize,
+        counter: Option<&Arc<Cursor>>,
+    ) -> Option<Self> {
+        match limits.endpoint_requests {
+            Some(most) if !endpoint.state.taken_below(most) => return None,
+            Some(_) => {}
+            None => endpoint.state.taken(),
+        }
+        let mut lease = Self::of_taken(endpoint, index, counter);
+        lease.is_limited = limits.take();
+        if lease.is_limited {
+            return Some(lease);
+        }
+        drop(lease);
+        // The endpoint's place may have been missed while it was held here.
+        limits.load.queue().call();
+        None
+    }
+
+    fn of_taken(endpoint: &Arc<Endpoint>, index: usize, counter: Option<&Arc<Cursor>>) -> Self {
         if let Some(counter) = counter {
             counter.taken();
         }
@@ -29,6 +59,7 @@ impl Lease {
             endpoint: Arc::clone(endpoint),
             index,
             counter: counter.map(Arc::clone),
+            is_limited: false,
         }
     }
 
@@ -66,6 +97,10 @@ impl Drop for Lease {
         self.endpoint.state.given_back();
         if let Some(counter) = &self.counter {
             counter.given_back();
+        }
+        // Last: whoever is called finds both places free.
+        if self.is_limited {
+            self.endpoint.state.upstream().given_back();
         }
     }
 }

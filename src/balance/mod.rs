@@ -14,6 +14,10 @@ mod pool;
 mod settings;
 mod sticky;
 
+mod limits;
+mod load;
+mod queue;
+
 mod census;
 mod eligible;
 mod set;
@@ -43,8 +47,11 @@ pub use cursor::Cursor;
 pub use endpoint::{ConnectionId, Endpoint};
 pub use hash::key_hash;
 pub use lease::Lease;
+pub use limits::{Limits, QueueSettings, Refusal};
+pub use load::UpstreamLoad;
 pub use metadata::{Member, Metadata};
 pub use pool::Pool;
+pub use queue::{Queue, QueueFull, Ticket};
 pub use settings::{
     LoadBound, Percent, Policy, Settings, SubsetFallback, SubsetSettings, ZoneSettings,
 };

@@ -8,6 +8,7 @@ use super::context::PickContext;
 use super::cursor::Cursor;
 use super::endpoint::Endpoint;
 use super::lease::Lease;
+use super::limits::{Limits, Refusal};
 use super::metadata::{Member, Metadata};
 use super::set::Choice;
 use super::settings::{Percent, Policy, Settings, SubsetFallback, SubsetSettings};
@@ -24,6 +25,7 @@ pub struct Pool {
     subsets: Option<Subsets>,
     sticky: Sticky,
     panics: bool,
+    limits: Option<Arc<Limits>>,
     changes: Arc<Changes>,
 }
 
@@ -100,6 +102,7 @@ impl Pool {
                 .as_ref()
                 .map_or_else(Sticky::default, |key| Sticky::new(key, &endpoints)),
             panics: settings.panic_threshold > Percent::default(),
+            limits: settings.limits.as_ref().map(Arc::clone),
             endpoints: endpoints.into(),
             metadata: metadata.into(),
             changes,
@@ -140,19 +143,73 @@ impl Pool {
         self.pick_for(&PickContext::new(now_ms, random, tried))
     }
 
+    /// As [`Pool::lease`], for those who need not know why there is none.
+    #[must_use]
+    pub fn pick_for(&self, context: &PickContext<'_>) -> Option<Lease> {
+        self.lease(context).ok()
+    }
+
     /// Chooses an endpoint that is in service, healthy, not set aside and not tried.
     ///
     /// A session's own endpoint comes first; whether it was given up shows when the lease's index has another
     /// [`Pool::sticky_id`]. If all that remain are set aside, the one that failed longest ago is chosen: setting aside is a
     /// hint, and a guess is better than a sure failure. An endpoint that fails its health checks is chosen only below the
-    /// panic threshold, one that an operator took out of service never.
+    /// panic threshold, one that an operator took out of service never. One that has as much as it takes leaves its
+    /// requests to the others.
+    ///
+    /// # Errors
+    /// There is no such endpoint, or those that there are take no more.
+    pub fn lease(&self, context: &PickContext<'_>) -> Result<Lease, Refusal> {
+        if let Some(limits) = &self.limits {
+            return self.lease_within(limits, context);
+        }
+        let (endpoint, choice) = self.chosen(context).ok_or(Refusal::NoEndpoint)?;
+        Ok(Lease::take(endpoint, choice.index, choice.counter))
+    }
+
+    /// Whether some endpoint takes one more, whoever asks.
     #[must_use]
-    pub fn pick_for(&self, context: &PickContext<'_>) -> Option<Lease> {
+    pub fn has_room(&self, now_ms: u64) -> bool {
+        self.limits.as_ref().is_none_or(|limits| {
+            let free = |one: &Arc<Endpoint>| {
+                let state = &one.state;
+                one.weight > 0
+                    && state.is_available(now_ms)
+                    && state.has_room(limits.endpoint_requests)
+            };
+            limits.has_room() && self.endpoints.iter().any(free)
+        })
+    }
+
+    fn lease_within(&self, limits: &Limits, context: &PickContext<'_>) -> Result<Lease, Refusal> {
+        let limited = PickContext {
+            endpoint_requests: limits.endpoint_requests,
+            ..*context
+        };
+        for _ in 0..RACES {
+            if !limits.has_room() {
+                break;
+            }
+            let Some((endpoint, choice)) = self.chosen(&limited) else {
+                break;
+            };
+            // Another worker may have been quicker.
+            let Choice { index, counter } = choice;
+            if let Some(lease) = Lease::take_within(limits, endpoint, index, counter) {
+                return Ok(lease);
+            }
+        }
+        match self.chosen(context) {
+            Some(_) => Err(Refusal::Full),
+            None => Err(Refusal::NoEndpoint),
+        }
+    }
+
+    fn chosen(&self, context: &PickContext<'_>) -> Option<(&Arc<Endpoint>, Choice<'_>)> {
         let choice = self
             .stuck(context)
             .or_else(|| self.choose(context, self.changes.count()))?;
-        let endpoint = self.endpoints.get(choice.index)?;
-        Some(Lease::take(endpoint, choice.index, choice.counter))
+        Some((self.endpoints.get(choice.index)?, choice))
     }
 
     fn choose(&self, context: &PickContext<'_>, changes: u64) -> Option<Choice<'_>> {
@@ -180,6 +237,7 @@ impl Pool {
         let can_serve = is_wanted
             && endpoint.weight > 0
             && endpoint.state.is_available(context.now_ms)
+            && endpoint.state.has_room(context.endpoint_requests)
             && !context.tried.contains(&index);
         can_serve.then_some(Choice {
             index,
@@ -197,6 +255,9 @@ impl Sticky {
         }
     }
 }
+
+/// How often a pick begins anew because others took the last places. Each time somebody got one.
+const RACES: usize = 8;
 
 /// The values that a label has, each once.
 fn values<'a>(label: &str, metadata: &'a [Metadata]) -> impl Iterator<Item = &'a str> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::limits::Limits;
 use super::sticky::StickyKey;
 
 /// The order of choice within one set of endpoints.
@@ -71,6 +72,8 @@ pub struct Settings {
     pub subsets: Option<SubsetSettings>,
     /// What names endpoints in the cookies of sticky sessions; `None` if there are no such sessions.
     pub sticky: Option<Arc<StickyKey>>,
+    /// How much the upstream takes at the same time; `None`: anything, and nobody counts.
+    pub limits: Option<Arc<Limits>>,
 }
 
 impl From<Policy> for Settings {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -11,6 +12,7 @@ use super::budget::RetryCounts;
 use super::changes::{Changes, Watchers};
 use super::cursor::Cursor;
 use super::latency::Latency;
+use super::load::{UpstreamLoad, taken_below};
 use super::ramp::Ramp;
 use crate::observe::metrics::EndpointFigures;
 
@@ -194,6 +196,25 @@ impl EndpointState {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The same, unless there are `most` in flight.
+    pub(super) fn taken_below(&self, most: NonZeroU32) -> bool {
+        let taken = taken_below(&self.in_flight, most.get());
+        if taken {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// Whether fewer than `most` are in flight.
+    pub(super) fn has_room(&self, most: Option<NonZeroU32>) -> bool {
+        most.is_none_or(|most| self.in_flight() < most.get())
+    }
+
+    /// The upstream as a whole.
+    pub(super) fn upstream(&self) -> &UpstreamLoad {
+        self.watchers.upstream()
+    }
+
     pub(super) fn given_back(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -241,8 +262,14 @@ impl EndpointState {
 }
 
 impl Default for EndpointState {
-    /// An endpoint of which nothing is known: healthy until a check says otherwise.
     fn default() -> Self {
+        Self::new(&Arc::default())
+    }
+}
+
+impl EndpointState {
+    /// An endpoint of which nothing is known: healthy until a check says otherwise.
+    fn new(upstream: &Arc<UpstreamLoad>) -> Self {
         Self {
             in_flight: AtomicU32::new(0),
             failed_in_a_row: AtomicU32::new(0),
@@ -255,7 +282,7 @@ impl Default for EndpointState {
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             health: Mutex::new(Health::unchecked()),
-            watchers: Box::default(),
+            watchers: Box::new(Watchers::new(Arc::clone(upstream))),
         }
     }
 }
@@ -291,6 +318,7 @@ pub struct EndpointStates {
 struct UpstreamState {
     cursor: Arc<Cursor>,
     retries: Arc<RetryCounts>,
+    load: Arc<UpstreamLoad>,
     endpoints: HashMap<SocketAddr, Arc<EndpointState>>,
 }
 
@@ -299,8 +327,18 @@ impl EndpointStates {
     #[must_use]
     pub fn endpoint(&self, upstream: &str, address: SocketAddr) -> Arc<EndpointState> {
         self.with(upstream, |state| {
-            Arc::clone(state.endpoints.entry(address).or_default())
+            let UpstreamState {
+                endpoints, load, ..
+            } = state;
+            let known = endpoints.entry(address);
+            Arc::clone(known.or_insert_with(|| Arc::new(EndpointState::new(load))))
         })
+    }
+
+    /// What the upstream of that name has in flight as a whole; the same one for the same name.
+    #[must_use]
+    pub fn load(&self, upstream: &str) -> Arc<UpstreamLoad> {
+        self.with(upstream, |state| Arc::clone(&state.load))
     }
 
     /// Where the picks of the upstream of that name have got to; the same one for the same name.
@@ -321,7 +359,9 @@ impl EndpointStates {
             upstream
                 .endpoints
                 .retain(|_, state| Arc::strong_count(state) > 1);
-            !upstream.endpoints.is_empty() || Arc::strong_count(&upstream.cursor) > 1
+            !upstream.endpoints.is_empty()
+                || Arc::strong_count(&upstream.cursor) > 1
+                || Arc::strong_count(&upstream.load) > 1
         });
     }
 

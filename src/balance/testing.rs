@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{
     ConnectionId, Cursor, Endpoint, EndpointStates, Member, Metadata, PickContext, Pool, Settings,
+    UpstreamLoad,
 };
 use crate::observe::{Metrics, UpstreamMetrics};
 
@@ -31,6 +32,11 @@ impl Upstream {
             metrics,
             cursor: Arc::default(),
         }
+    }
+
+    /// What the upstream has in flight.
+    pub(super) fn load(&self) -> Arc<UpstreamLoad> {
+        self.states.load("test")
     }
 
     /// A pool with these weights.

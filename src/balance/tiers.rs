@@ -71,17 +71,31 @@ impl Tiers {
     /// that are healthy are set aside, the one that failed longest ago is tried. If nobody is healthy, anyone is, unless
     /// the panic threshold is zero.
     pub(super) fn choose(&self, context: &PickContext<'_>, changes: u64) -> Option<Choice<'_>> {
-        self.choose_available(context, changes)
-            .or_else(|| self.choose_set_aside(context, Heed::Strict))
-            .or_else(|| {
-                if self.panic_threshold == Percent::default() {
-                    return None;
-                }
-                self.tiers
-                    .iter()
-                    .find_map(|tier| tier.choose(context, Heed::Panic, tier.count(changes)))
-                    .or_else(|| self.choose_set_aside(context, Heed::Panic))
-            })
+        self.choose_available(context, changes).or_else(|| {
+            // One that is full is worth waiting for, more than a guess at one that failed.
+            let unlimited = PickContext {
+                endpoint_requests: None,
+                ..*context
+            };
+            let is_full = context.endpoint_requests.is_some()
+                && self.choose_available(&unlimited, changes).is_some();
+            if is_full {
+                return None;
+            }
+            self.choose_last_resort(context, changes)
+        })
+    }
+
+    fn choose_last_resort(&self, context: &PickContext<'_>, changes: u64) -> Option<Choice<'_>> {
+        self.choose_set_aside(context, Heed::Strict).or_else(|| {
+            if self.panic_threshold == Percent::default() {
+                return None;
+            }
+            self.tiers
+                .iter()
+                .find_map(|tier| tier.choose(context, Heed::Panic, tier.count(changes)))
+                .or_else(|| self.choose_set_aside(context, Heed::Panic))
+        })
     }
 
     fn choose_available(&self, context: &PickContext<'_>, changes: u64) -> Option<Choice<'_>> {

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use arc_swap::ArcSwap;
@@ -14,7 +14,7 @@ use super::{
     balance::{balance, metadata},
 };
 use crate::{
-    balance::{ConnectionId, Endpoint, Member, Pool},
+    balance::{ConnectionId, Endpoint, Member, Pool, Settings, UpstreamLoad},
     config::{self, Code, Placed, upstream::Health},
     http::parse_authority,
     observe::UpstreamMetrics,
@@ -42,6 +42,8 @@ impl Compiler<'_> {
         let health = upstream.health.as_ref().map(|health| self.health(health));
         let transport = Arc::new(self.transport(upstream)?);
         let metrics = self.stores.metrics.upstream(name);
+        let load: Weak<UpstreamLoad> = Arc::downgrade(&self.stores.endpoints.load(name));
+        metrics.watch(load);
         let configured: Vec<HostedEndpoint> = upstream
             .endpoints
             .iter()
@@ -52,7 +54,10 @@ impl Compiler<'_> {
                 metadata: metadata(endpoint),
             })
             .collect();
-        let balance = balance(upstream);
+        let balance = Settings {
+            limits: self.limits(name, upstream),
+            ..balance(upstream)
+        };
         let hash = self.hash(upstream);
         let (retry, retry_budget) = self.upstream_retry(upstream);
         let members = self.members(name, upstream, &transport, &metrics);

@@ -8,6 +8,7 @@
 pub mod access_log;
 pub mod document;
 pub mod filters;
+pub mod limits;
 pub mod listener;
 pub mod retry;
 pub mod route;
@@ -45,6 +46,7 @@ use serde_json::{Value as Json, json};
 pub use access_log::AccessLog;
 pub use code::Code;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use limits::Limits;
 pub use listener::Listener;
 pub use load::{Loaded, load, parse_str, parse_with};
 pub use place::{Place, Placed, Sources};

@@ -178,8 +178,8 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        access_log, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters, listener,
-        place::Sources, retry, route, server, table, upstream,
+        access_log, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters, limits,
+        listener, place::Sources, retry, route, server, table, upstream,
     };
 
     #[test]
@@ -255,6 +255,7 @@ mod tests {
             read_examples::<upstream::Upstream>(),
             read_examples::<upstream::Endpoint>(),
             read_examples::<upstream::UpstreamTls>(),
+            read_examples::<limits::Limits>(),
             read_examples::<upstream::Health>(),
         ];
         let titles: Vec<_> = all_tables().iter().map(|table| table.title).collect();

@@ -12,6 +12,7 @@ use super::{
     address::HostPort,
     code::Code,
     decode::{Decoder, Node, Setting},
+    limits::Limits,
     percent::{LoadBound, Percent},
     place::Placed,
     retry::Retry,
@@ -56,6 +57,8 @@ settings! {
         tunnel_idle_timeout: Timeout = default("1h");
         /// When an attempt that failed is followed by another.
         retry: Retry = optional, example { on = ["reset", "timeout"], status = [502, 503, 504] };
+        /// How much it takes at the same time. Without this key: anything.
+        limits: Limits = optional, example { endpoint_requests = 100, queue = 200, queue_timeout = "2s" };
         /// Checks each endpoint from time to time. Without this key, only failed connections tell.
         health: Health = optional, example { path = "/healthz", interval = "2s" };
     }

@@ -3,10 +3,11 @@
 //! Both sides of an exchange are a source (of one body) and a sink (of the other). The pump moves a piece at a time, so
 //! memory is bounded by the two buffers whatever the size of the body, and a side that does not take stops the other.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+use super::conduit::{Conduit, is_worthwhile};
 use crate::{gateway::Fault, http::Fields};
 
 /// What a source has.
@@ -32,6 +33,14 @@ pub(crate) trait Source {
     fn ends_after(&self, bytes: usize) -> bool;
     /// What followed the body.
     fn trailers(&mut self) -> Option<Fields>;
+    /// How much of the body is still in a plain socket, unframed, with nothing of it here.
+    fn raw_rest(&self) -> Option<u64> {
+        None
+    }
+    /// Lets the kernel take a part of that rest out.
+    fn poll_pour(&mut self, _: &mut Context<'_>, _: &mut Conduit) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Err(Fault::Internal))
+    }
 }
 
 /// Where a body goes.
@@ -46,11 +55,29 @@ pub(crate) trait Sink {
     fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Fault>;
     /// Pushes out whatever waits.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>>;
+    /// Whether the body goes into a plain socket, unframed.
+    fn is_raw(&self) -> bool {
+        false
+    }
+    /// Lets the kernel put in what the pipe holds, and tells how much went.
+    fn poll_drain(&mut self, _: &mut Context<'_>, _: &mut Conduit) -> Poll<Result<usize, Fault>> {
+        Poll::Ready(Err(Fault::Internal))
+    }
 }
 
 /// One direction of an exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    step: Step,
+    /// What the kernel moves the body through.
+    conduit: Option<Box<Conduit>>,
+    /// Whether there was no pipe to be had.
+    copies: bool,
+}
+
+/// How far a direction has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Flow {
+enum Step {
     /// Pieces may still come.
     #[default]
     Moving,
@@ -70,6 +97,11 @@ pub(crate) enum Waits {
 }
 
 impl Flow {
+    /// Whether all is out.
+    pub(crate) fn is_done(&self) -> bool {
+        self.step == Step::Done
+    }
+
     /// Moves what can be moved now. `moved` counts the bytes; `waits` tells on whom it waits when it is pending.
     pub(crate) fn poll<S: Source, K: Sink>(
         &mut self,
@@ -80,29 +112,18 @@ impl Flow {
         waits: &mut Waits,
     ) -> Poll<Result<(), (Waits, Fault)>> {
         loop {
-            match *self {
-                Self::Done => return Poll::Ready(Ok(())),
-                Self::Flushing => {
+            match self.step {
+                Step::Done => return Poll::Ready(Ok(())),
+                Step::Flushing => {
                     *waits = Waits::Sink;
-                    match sink.poll_flush(cx) {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(Err(fault)) => return Poll::Ready(Err((Waits::Sink, fault))),
-                        Poll::Ready(Ok(())) => *self = Self::Done,
-                    }
+                    ready!(sink.poll_flush(cx)).map_err(|fault| (Waits::Sink, fault))?;
+                    self.step = Step::Done;
                 }
-                Self::Moving => match source.poll_fill(cx) {
-                    Poll::Pending => {
-                        // Nothing more for now: what has come so far must not wait for what may never come.
-                        *waits = Waits::Source;
-                        return match sink.poll_flush(cx) {
-                            Poll::Ready(Err(fault)) => Poll::Ready(Err((Waits::Sink, fault))),
-                            Poll::Pending => {
-                                *waits = Waits::Sink;
-                                Poll::Pending
-                            }
-                            Poll::Ready(Ok(())) => Poll::Pending,
-                        };
-                    }
+                Step::Moving if self.conduit.is_some() || self.may_pour(source, sink) => {
+                    ready!(self.poll_pour(cx, source, sink, moved, waits))?;
+                }
+                Step::Moving => match source.poll_fill(cx) {
+                    Poll::Pending => return flush_meanwhile(cx, sink, waits),
                     Poll::Ready(Err(fault)) => return Poll::Ready(Err((Waits::Source, fault))),
                     Poll::Ready(Ok(Fill::Data)) => {
                         let before = source.chunk().len();
@@ -125,11 +146,65 @@ impl Flow {
                         if let Err(fault) = sink.finish(trailers.as_ref()) {
                             return Poll::Ready(Err((Waits::Sink, fault)));
                         }
-                        *self = Self::Flushing;
+                        self.step = Step::Flushing;
                     }
                 },
             }
         }
+    }
+
+    fn may_pour<S: Source, K: Sink>(&self, source: &S, sink: &K) -> bool {
+        !self.copies && source.raw_rest().is_some_and(is_worthwhile) && sink.is_raw()
+    }
+
+    /// Moves the body through a pipe until nothing of it is left in the source.
+    fn poll_pour<S: Source, K: Sink>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        sink: &mut K,
+        moved: &mut u64,
+        waits: &mut Waits,
+    ) -> Poll<Result<(), (Waits, Fault)>> {
+        let Some(conduit) = &mut self.conduit else {
+            match Conduit::new() {
+                Ok(conduit) => self.conduit = Some(Box::new(conduit)),
+                Err(_) => self.copies = true,
+            }
+            return Poll::Ready(Ok(()));
+        };
+        if conduit.is_filled() {
+            *waits = Waits::Sink;
+            let count =
+                ready!(sink.poll_drain(cx, conduit)).map_err(|fault| (Waits::Sink, fault))?;
+            *moved = moved.saturating_add(count as u64);
+        } else if source.raw_rest().is_some() {
+            match source.poll_pour(cx, conduit) {
+                Poll::Pending => return flush_meanwhile(cx, sink, waits),
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err((Waits::Source, fault))),
+                Poll::Ready(Ok(())) => {}
+            }
+        } else {
+            self.conduit = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The source has nothing more for now: what has come so far must not wait for what may never come.
+fn flush_meanwhile<K: Sink>(
+    cx: &mut Context<'_>,
+    sink: &mut K,
+    waits: &mut Waits,
+) -> Poll<Result<(), (Waits, Fault)>> {
+    *waits = Waits::Source;
+    match sink.poll_flush(cx) {
+        Poll::Ready(Err(fault)) => Poll::Ready(Err((Waits::Sink, fault))),
+        Poll::Pending => {
+            *waits = Waits::Sink;
+            Poll::Pending
+        }
+        Poll::Ready(Ok(())) => Poll::Pending,
     }
 }
 

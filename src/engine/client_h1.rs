@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{
     body::{Fill, Sink, Source},
+    conduit::Conduit,
     exchange::Client,
     h1::{H1, SMALL},
     worker::Worker,
@@ -192,6 +193,18 @@ impl Source for ClientH1<'_> {
     fn trailers(&mut self) -> Option<Fields> {
         self.connection.trailers()
     }
+
+    fn raw_rest(&self) -> Option<u64> {
+        self.connection.raw_rest()
+    }
+
+    fn poll_pour(
+        &mut self,
+        cx: &mut Context<'_>,
+        conduit: &mut Conduit,
+    ) -> Poll<Result<(), Fault>> {
+        self.connection.poll_pour(cx, conduit)
+    }
 }
 
 impl Sink for ClientH1<'_> {
@@ -209,5 +222,17 @@ impl Sink for ClientH1<'_> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.connection.poll_flush(cx)
+    }
+
+    fn is_raw(&self) -> bool {
+        self.connection.is_raw()
+    }
+
+    fn poll_drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        conduit: &mut Conduit,
+    ) -> Poll<Result<usize, Fault>> {
+        self.connection.poll_drain(cx, conduit)
     }
 }

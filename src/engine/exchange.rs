@@ -14,10 +14,10 @@ use super::{
     body::{Flow, Present, Sink, Source, Waits},
     connect::Patience,
     deadline::Deadline,
-    limits::Limits,
     record::Recorded,
     replay::Replay,
     spare_answer::SpareAnswer,
+    times::Times,
     transfer::Transfer,
     upstream::{Remote, UpstreamSide},
     worker::Worker,
@@ -199,8 +199,9 @@ impl<'a, C: Client> Carrier<'a, C> {
         };
         let mut last = None;
         let fault = loop {
-            let lease = match self.exchange.select(worker.now_ms(), worker.random()) {
+            let lease = match self.lease().await {
                 Ok(lease) => lease,
+                Err(fault @ (Fault::ClientGone | Fault::RouteTimeout)) => return Err(fault),
                 // That no endpoint is left says less than why the last one failed.
                 Err(fault) => break last.unwrap_or(fault),
             };
@@ -295,8 +296,8 @@ impl<'a, C: Client> Carrier<'a, C> {
     ) -> Result<(), (Fault, Retry)> {
         let worker = self.worker.id;
         self.exchange.connected(remote.connect_time());
-        let limits = Limits::new(self.exchange, carried.began);
-        let mut transfer = Transfer::new(limits, &mut carried.replay);
+        let times = Times::new(self.exchange, carried.began);
+        let mut transfer = Transfer::new(times, &mut carried.replay);
         let length = self.exchange.request_length();
         let sent = remote.request(&self.scratch.request, length, self.exchange);
         let head = match sent {

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::{
     body::{Fill, Sink, Source},
+    conduit::Conduit,
     socket::Socket,
 };
 use crate::{
@@ -275,6 +276,31 @@ impl Source for H1 {
             Incoming::Done | Incoming::Exact(_) | Incoming::UntilClose => None,
         }
     }
+
+    fn raw_rest(&self) -> Option<u64> {
+        match (&self.incoming, &self.socket) {
+            (Incoming::Exact(rest), Socket::Plain(_)) if self.inbound.is_empty() => Some(*rest),
+            _ => None,
+        }
+    }
+
+    fn poll_pour(
+        &mut self,
+        cx: &mut Context<'_>,
+        conduit: &mut Conduit,
+    ) -> Poll<Result<(), Fault>> {
+        let Some(rest) = self.raw_rest() else {
+            return Poll::Ready(Err(Fault::Internal));
+        };
+        match ready!(conduit.poll_fill(cx, self.socket.tcp(), rest)) {
+            Ok(0) | Err(_) => Poll::Ready(Err(self.broken())),
+            Ok(count) => {
+                self.piece += count;
+                self.account(count);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
 }
 
 impl H1 {
@@ -399,6 +425,33 @@ impl Sink for H1 {
             self.outgoing = Outgoing::Done;
         }
         Poll::Ready(Ok(()))
+    }
+    fn is_raw(&self) -> bool {
+        matches!(
+            (self.outgoing, &self.socket),
+            (Outgoing::Exact(_), Socket::Plain(_))
+        )
+    }
+
+    fn poll_drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        conduit: &mut Conduit,
+    ) -> Poll<Result<usize, Fault>> {
+        // What was copied before, the head at least, goes first.
+        if ready!(self.poll_write_out(cx)).is_err() {
+            return Poll::Ready(Err(self.broken()));
+        }
+        match ready!(conduit.poll_drain(cx, self.socket.tcp())) {
+            Err(_) => Poll::Ready(Err(self.broken())),
+            Ok(count) => {
+                self.touched = true;
+                if let Outgoing::Exact(rest) = &mut self.outgoing {
+                    *rest = rest.saturating_sub(count as u64);
+                }
+                Poll::Ready(Ok(count))
+            }
+        }
     }
 }
 

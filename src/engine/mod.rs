@@ -25,7 +25,9 @@ mod asserted;
 mod body;
 mod client_h1;
 mod client_h2;
+mod conduit;
 mod transfer;
+mod turn;
 mod upstream;
 
 mod h1;
@@ -37,6 +39,6 @@ mod pool;
 mod buffers;
 mod date;
 mod deadline;
-mod limits;
+mod times;
 
 pub use workers::{DoorKey, Workers};

@@ -1,12 +1,13 @@
 //! A request's body, kept up to a size while it goes out, so that another attempt can send the same bytes again.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
 use super::{
     body::{Fill, Source},
     buffers::Buffers,
+    conduit::Conduit,
 };
 use crate::{gateway::Fault, http::Fields};
 
@@ -80,6 +81,11 @@ impl<'a> Replay<'a> {
     /// Bytes that the present attempt has sent and an earlier one had sent before.
     pub(crate) const fn repeated(&self) -> u64 {
         self.repeated
+    }
+
+    /// Whether what the client sends goes on untouched.
+    fn is_idle(&self) -> bool {
+        !self.is_behind() && (self.most == 0 || self.gone)
     }
 
     fn is_behind(&self) -> bool {
@@ -175,6 +181,20 @@ impl<S: Source> Source for Replayed<'_, '_, S> {
             self.replay.trailers.clone_from(&trailers);
         }
         trailers
+    }
+
+    fn raw_rest(&self) -> Option<u64> {
+        self.client.raw_rest().filter(|_| self.replay.is_idle())
+    }
+
+    fn poll_pour(
+        &mut self,
+        cx: &mut Context<'_>,
+        conduit: &mut Conduit,
+    ) -> Poll<Result<(), Fault>> {
+        ready!(self.client.poll_pour(cx, conduit))?;
+        self.replay.gone = true;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -9,8 +9,8 @@ use super::{
     body::{Flow, Waits},
     deadline::Deadline,
     exchange::Client,
-    limits::{Limits, Stage},
     replay::{Replay, Replayed},
+    times::{Stage, Times},
     upstream::Remote,
 };
 use crate::{
@@ -36,11 +36,11 @@ pub(crate) struct Transfer<'r, 'a> {
     pub(crate) replay: &'r mut Replay<'a>,
     /// For whom the deadline was set, and how far the exchange was then.
     armed: Option<(Stage, u64)>,
-    limits: Limits,
+    times: Times,
 }
 
 impl<'r, 'a> Transfer<'r, 'a> {
-    pub(crate) fn new(limits: Limits, replay: &'r mut Replay<'a>) -> Self {
+    pub(crate) fn new(times: Times, replay: &'r mut Replay<'a>) -> Self {
         replay.rewind();
         Self {
             received: 0,
@@ -52,14 +52,14 @@ impl<'r, 'a> Transfer<'r, 'a> {
             interim: false,
             replay,
             armed: None,
-            limits,
+            times,
         }
     }
 
     /// The response is the one that goes on.
     pub(crate) fn answered(&mut self) {
         self.replay.release();
-        self.limits.answered();
+        self.times.answered();
         self.armed = None;
     }
 
@@ -74,7 +74,7 @@ impl<'r, 'a> Transfer<'r, 'a> {
         self.request = Flow::default();
         self.response = Flow::default();
         self.broken = false;
-        self.limits.tunnel();
+        self.times.tunnel();
     }
 
     /// Moves the request along until a response head is there.
@@ -95,11 +95,10 @@ impl<'r, 'a> Transfer<'r, 'a> {
         if let Poll::Ready(outcome) = remote.poll_head(cx, method, head) {
             return Poll::Ready(outcome);
         }
-        let stage = match (self.request, waits) {
-            _ if self.broken => Stage::EndpointAnswers,
-            (Flow::Done, _) => Stage::EndpointAnswers,
-            (_, Waits::Source) => Stage::ClientSends,
-            (_, Waits::Sink) => Stage::EndpointReads,
+        let stage = match waits {
+            _ if self.broken || self.request.is_done() => Stage::EndpointAnswers,
+            Waits::Source => Stage::ClientSends,
+            Waits::Sink => Stage::EndpointReads,
         };
         self.poll_deadline(cx, deadline, stage).map(Err)
     }
@@ -121,7 +120,7 @@ impl<'r, 'a> Transfer<'r, 'a> {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err((_, fault))) => return Poll::Ready(Err(fault)),
             // The protocols that are tunnelled have no half-open state: what one side ends is ended.
-            Poll::Pending => self.tunnel && (self.request == Flow::Done || self.broken),
+            Poll::Pending => self.tunnel && (self.request.is_done() || self.broken),
         };
         if done {
             return Poll::Ready(Ok(()));
@@ -145,7 +144,7 @@ impl<'r, 'a> Transfer<'r, 'a> {
         remote: &mut R,
         waits: &mut Waits,
     ) -> Result<(), Fault> {
-        if !self.broken && self.request != Flow::Done {
+        if !self.broken && !self.request.is_done() {
             let mut body = Replayed {
                 client: &mut *client,
                 replay: &mut *self.replay,
@@ -178,10 +177,10 @@ impl<'r, 'a> Transfer<'r, 'a> {
         let now_armed = Some((stage, self.received.wrapping_add(self.sent)));
         if self.armed != now_armed {
             self.armed = now_armed;
-            deadline.set(self.limits.end(stage, Instant::now()));
+            deadline.set(self.times.end(stage, Instant::now()));
         }
         deadline
             .poll_expired(cx)
-            .map(|_| self.limits.fault(stage, Instant::now()))
+            .map(|_| self.times.fault(stage, Instant::now()))
     }
 }

@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes};
 use super::{
     asserted::Asserted,
     body::{Fill, Sink, Source},
+    conduit::Conduit,
     connect::{Patience, connect, pool_key, stream_slot},
     h1::{End, H1, SMALL},
     h2::{H2, stream_fault},
@@ -280,6 +281,18 @@ impl Source for RemoteH1<'_> {
         self.grpc_status = trailers.as_ref().and_then(grpc_status);
         trailers
     }
+
+    fn raw_rest(&self) -> Option<u64> {
+        self.connection.raw_rest()
+    }
+
+    fn poll_pour(
+        &mut self,
+        cx: &mut Context<'_>,
+        conduit: &mut Conduit,
+    ) -> Poll<Result<(), Fault>> {
+        self.connection.poll_pour(cx, conduit)
+    }
 }
 
 impl Sink for RemoteH1<'_> {
@@ -298,6 +311,18 @@ impl Sink for RemoteH1<'_> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.connection.poll_flush(cx)
+    }
+
+    fn is_raw(&self) -> bool {
+        self.connection.is_raw()
+    }
+
+    fn poll_drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        conduit: &mut Conduit,
+    ) -> Poll<Result<usize, Fault>> {
+        self.connection.poll_drain(cx, conduit)
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     retry,
 };
 use crate::{
-    balance::{Endpoint, Lease, PickContext},
+    balance::{Endpoint, Lease, Limits, PickContext, Refusal},
     filters::{CaptureView, Context, Original, TlsFacts},
     http::{BodyLength, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
@@ -98,20 +98,49 @@ impl Exchange {
             ..PickContext::new(now_ms, random, &self.attempts.tried)
         };
         let lease = pool
-            .pick_for(&context)
-            .or_else(|| {
+            .lease(&context)
+            .or_else(|refusal| {
                 // Every endpoint has had its try. One that took no connection would hardly take one now.
                 let anew = PickContext {
                     tried: &[],
                     ..context
                 };
-                self.attempts.may_return.then(|| pool.pick_for(&anew))?
+                if self.attempts.may_return {
+                    pool.lease(&anew)
+                } else {
+                    Err(refusal)
+                }
             })
-            .ok_or(Fault::NoEndpoint)?;
+            .map_err(|refusal| match refusal {
+                Refusal::NoEndpoint => Fault::NoEndpoint,
+                Refusal::Full => Fault::UpstreamOverloaded,
+            })?;
         self.outcome.attempts += 1;
         self.outcome.first_byte = None;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
         Ok(lease)
+    }
+
+    /// What the upstream takes at the same time; `None`: anything.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Arc<Limits>> {
+        self.upstream.as_ref()?.balance.limits.as_ref()
+    }
+
+    /// Whether the upstream takes one more, if not from this exchange.
+    #[must_use]
+    pub fn is_room(&self, now_ms: u64) -> bool {
+        self.upstream
+            .as_ref()
+            .is_some_and(|upstream| upstream.pool.load().has_room(now_ms))
+    }
+
+    /// Notes that the exchange waited for a place, with success or without.
+    pub fn waited(&mut self, worker: usize, time: Duration) {
+        self.outcome.queued += time;
+        if let Some(upstream) = &self.upstream {
+            upstream.metrics.waited(worker, time);
+        }
     }
 
     /// A connection for the attempt is there; `took` is `None` when it was there before.
@@ -319,8 +348,10 @@ impl Exchange {
                 upstream_connect: outcome.connect,
                 upstream_first_byte: outcome.first_byte,
                 upstream: outcome.upstream,
+                queued: outcome.queued,
                 overhead: total
                     .saturating_sub(outcome.upstream)
+                    .saturating_sub(outcome.queued)
                     .saturating_sub(outcome.connect.unwrap_or_default())
                     .saturating_sub(self.head_time),
             },

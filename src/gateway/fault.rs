@@ -23,6 +23,12 @@ pub enum Fault {
     ClientStalled,
     /// The upstream has no endpoint that may be used.
     NoEndpoint,
+    /// The upstream, or each of its endpoints, has as much as it takes, and nobody may wait.
+    UpstreamOverloaded,
+    /// The same, and as many wait as may.
+    QueueFull,
+    /// No place came free in the time that may be waited for one.
+    QueueTimeout,
     /// No connection to an endpoint came about.
     ConnectFailed,
     /// Connecting took too long.
@@ -74,7 +80,12 @@ impl Fault {
             Self::HeadTimeout | Self::BodyTimeout => 408,
             // Nobody is told: the figure nginx uses in logs.
             Self::ClientGone | Self::ClientStalled => 499,
-            Self::NoEndpoint | Self::UpstreamGrpcStatus | Self::Drained => 503,
+            Self::NoEndpoint
+            | Self::UpstreamOverloaded
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::UpstreamGrpcStatus
+            | Self::Drained => 503,
             Self::ConnectFailed
             | Self::UpstreamTls
             | Self::UpstreamClosed
@@ -101,6 +112,9 @@ impl Fault {
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
             Self::NoEndpoint => "no_endpoint",
+            Self::UpstreamOverloaded => "upstream_overloaded",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamTls => "upstream_tls",
@@ -136,6 +150,9 @@ impl Fault {
             | Self::ClientGone
             | Self::ClientStalled => Blame::Client,
             Self::NoEndpoint
+            | Self::UpstreamOverloaded
+            | Self::QueueFull
+            | Self::QueueTimeout
             | Self::ConnectFailed
             | Self::ConnectTimeout
             | Self::UpstreamTls

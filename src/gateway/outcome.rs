@@ -28,6 +28,8 @@ pub struct Outcome {
     pub(super) first_byte: Option<Duration>,
     /// Waiting for endpoints, over all attempts.
     pub(super) upstream: Duration,
+    /// Waiting for a place at the upstream, over all attempts.
+    pub(super) queued: Duration,
     pub(super) grpc_status: Option<u32>,
 }
 
@@ -44,6 +46,7 @@ impl Default for Outcome {
             asked_at: None,
             first_byte: None,
             upstream: Duration::ZERO,
+            queued: Duration::ZERO,
             grpc_status: None,
         }
     }

@@ -18,7 +18,11 @@ pub fn reply_of(fault: Fault) -> Reply {
     let mut fields = Fields::new();
     fields.push(b"content-type", b"text/plain; charset=utf-8");
     match fault {
-        Fault::NoEndpoint | Fault::Drained => fields.push(b"retry-after", RETRY_AFTER),
+        Fault::NoEndpoint
+        | Fault::UpstreamOverloaded
+        | Fault::QueueFull
+        | Fault::QueueTimeout
+        | Fault::Drained => fields.push(b"retry-after", RETRY_AFTER),
         Fault::MethodNotAllowed => {
             fields.push(b"allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
         }

@@ -87,6 +87,8 @@ pub struct Timings {
     pub upstream_first_byte: Option<Duration>,
     /// Waiting for upstream in sum, over all attempts.
     pub upstream: Duration,
+    /// Waiting for a place at the upstream, over all attempts.
+    pub queued: Duration,
     /// The gateway's own time: what remains when waiting for either side is taken away.
     pub overhead: Duration,
 }

@@ -363,6 +363,10 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "retry::a_status_that_is_listed_is_tried_at_another_endpoint",
             ),
             (
+                "limits",
+                "overload::what_is_above_the_limit_of_an_upstream_is_503",
+            ),
+            (
                 "health",
                 "health::a_sick_endpoint_leaves_its_requests_to_the_others",
             ),
@@ -409,6 +413,24 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "floor",
                 "retry::case_76_retries_stay_within_the_budget_when_everything_fails",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.limits]",
+        &[
+            (
+                "requests",
+                "overload::what_is_above_the_limit_of_an_upstream_is_503",
+            ),
+            (
+                "endpoint_requests",
+                "overload::an_endpoint_at_its_limit_leaves_requests_to_the_others",
+            ),
+            ("queue", "overload::a_full_queue_takes_nobody"),
+            (
+                "queue_timeout",
+                "overload::who_waits_too_long_is_answered_with_503",
             ),
         ],
     ),

@@ -72,6 +72,10 @@ pub const FIELDS: &[Field] = fields! {
     "upstream_connect_ms", "milliseconds to open the last attempt's connection, if it was not open", |record| milliseconds(record.timings.upstream_connect);
     "upstream_first_byte_ms", "milliseconds from the head being sent to the response's first byte, in the last attempt", |record| milliseconds(record.timings.upstream_first_byte);
     "upstream_ms", "milliseconds of waiting for upstream in sum", |record| Value::Milliseconds(record.timings.upstream);
+    "queued_ms", "milliseconds of waiting for a place at the upstream", |record| {
+        let queued = record.timings.queued;
+        if queued.is_zero() { Value::Nothing } else { Value::Milliseconds(queued) }
+    };
     "overhead_ms", "milliseconds of the gateway's own", |record| Value::Milliseconds(record.timings.overhead);
     "bytes_received", "bytes of the request's body, and of what a tunnel's client sent", |record| Value::Number(record.bytes_received);
     "bytes_sent", "bytes of the response's body, and of what a tunnel's client was sent", |record| Value::Number(record.bytes_sent);

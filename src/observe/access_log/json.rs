@@ -56,7 +56,7 @@ mod tests {
                 r#""endpoint":"10.0.0.1:9001","attempts":2,"earlier_attempts":"10.0.0.2:9001 503","#,
                 r#""duration_ms":1234.567,"head_ms":0.050,"#,
                 r#""upstream_connect_ms":1.000,"upstream_first_byte_ms":1200.000,"upstream_ms":1201.000,"#,
-                r#""overhead_ms":0.033,"bytes_received":11,"bytes_sent":22,"request_id":"id-1","#,
+                r#""queued_ms":2.000,"overhead_ms":0.033,"bytes_received":11,"bytes_sent":22,"request_id":"id-1","#,
                 r#""user_agent":"curl/8 \"x\"","referer":"https://example.com/","tls_version":"TLSv1.3","#,
                 r#""tls_cipher":"TLS13_AES_128_GCM_SHA256","tls_sni":"api.example.com","#,
                 r#""tls_client_subject":"CN=someone","grpc_status":14,"generation":3}"#,

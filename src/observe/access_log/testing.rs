@@ -31,6 +31,7 @@ pub(super) fn full_record() -> AccessRecord<'static> {
             upstream_connect: Some(Duration::from_millis(1)),
             upstream_first_byte: Some(Duration::from_millis(1_200)),
             upstream: Duration::from_millis(1_201),
+            queued: Duration::from_millis(2),
             overhead: Duration::from_nanos(33_999),
         },
         bytes_received: 11,

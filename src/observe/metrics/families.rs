@@ -69,6 +69,10 @@ families! {
         "Failures that allowed another attempt and got none, by what stood against it: attempts, body, time, retry_after or budget.";
     RETRIED_REQUESTS: Counter "retried_requests_total" ["upstream", "outcome"],
         "Finished requests that took more than one attempt. Outcome is success when the endpoint's answer was passed on with a status below 500 and, for gRPC, with OK; or else failure.";
+    UPSTREAM_WAITING: Gauge "upstream_requests_waiting" ["upstream"],
+        "Requests that wait for a place at an upstream.";
+    UPSTREAM_QUEUE: Histogram "upstream_queue_seconds" ["upstream"],
+        "Time that requests waited for a place at an upstream, of those that had to.";
     UPSTREAM_CONNECTIONS: Counter "upstream_connections_total" ["upstream", "endpoint"],
         "Connections opened to endpoints.";
     UPSTREAM_CONNECTIONS_REUSED: Counter "upstream_connections_reused_total" ["upstream", "endpoint"],

@@ -27,7 +27,7 @@ use prometheus::process_collector::ProcessCollector;
 pub use gateway::{AccessLogMetrics, Certificate, GatewayMetrics};
 pub use listener::{ListenerMetrics, Resumed};
 pub use route::RouteMetrics;
-pub use upstream::{EndpointFigures, EndpointMetrics, UpstreamMetrics};
+pub use upstream::{EndpointFigures, EndpointMetrics, UpstreamFigures, UpstreamMetrics};
 
 use super::record::AccessRecord;
 use labels::{ListenerId, UpstreamId};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use super::cells::{Cell, Sharded};
 use super::families;
-use super::histogram::{Histogram, Total, WAITING};
+use super::histogram::{Histogram, LazyHistogram, Total, WAITING};
 use super::labels::UpstreamId;
 use super::page::Page;
 use super::table::{Table, count, sums};
@@ -22,6 +23,8 @@ pub struct UpstreamMetrics {
     cells: Sharded<Cells>,
     /// Written when a snapshot is compiled or discovery finds an endpoint, read by scrapes; never by a request.
     endpoints: Mutex<BTreeMap<Box<str>, Arc<EndpointMetrics>>>,
+    /// Written when a snapshot is compiled, read by scrapes.
+    watched: Mutex<Option<Weak<dyn UpstreamFigures>>>,
 }
 
 /// The metrics of all endpoints that have one name in one upstream: a host name may stand for several addresses.
@@ -41,9 +44,16 @@ pub trait EndpointFigures: Send + Sync + std::fmt::Debug {
     fn is_up(&self) -> bool;
 }
 
+/// What only the one who balances knows of an upstream; asked at each scrape.
+pub trait UpstreamFigures: Send + Sync + std::fmt::Debug {
+    /// How many exchanges wait for a place.
+    fn waiting(&self) -> u64;
+}
+
 #[derive(Debug, Default)]
 struct Cells {
     first_byte: Histogram,
+    queue: LazyHistogram,
     retries: Table<Cell>,
     retries_denied: Table<Cell>,
     retried_well: Cell,
@@ -68,6 +78,7 @@ impl UpstreamMetrics {
             workers,
             cells: Sharded::new(workers),
             endpoints: Mutex::default(),
+            watched: Mutex::default(),
         }
     }
 
@@ -105,6 +116,29 @@ impl UpstreamMetrics {
         let key = self.words.id(reason) + 1;
         self.cells
             .write(worker, |cells| count(&cells.retries_denied, key));
+    }
+
+    /// Counts an exchange that waited for a place, served or not.
+    pub fn waited(&self, worker: usize, time: Duration) {
+        self.cells.write(worker, |cells| {
+            cells
+                .queue
+                .get_or_init(Box::default)
+                .observe(&WAITING, time);
+        });
+    }
+
+    /// Asks `figures` from now on, as long as it lives.
+    pub fn watch(&self, figures: Weak<dyn UpstreamFigures>) {
+        *self.lock_watched() = Some(figures);
+    }
+
+    fn figures(&self) -> Option<Arc<dyn UpstreamFigures>> {
+        self.lock_watched().as_ref().and_then(Weak::upgrade)
+    }
+
+    fn lock_watched(&self) -> std::sync::MutexGuard<'_, Option<Weak<dyn UpstreamFigures>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn record(&self, worker: usize, record: &AccessRecord<'_>) {
@@ -208,6 +242,7 @@ pub(super) fn encode(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
     }
     drop(series);
     encode_retries(upstreams, page);
+    encode_limits(upstreams, page);
     let endpoints: Vec<_> = upstreams
         .iter()
         .flat_map(|upstream| {
@@ -239,6 +274,34 @@ fn encode_retries(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
             series.number(&[upstream.name(), "success"], well);
             series.number(&[upstream.name(), "failure"], in_vain);
         }
+    }
+}
+
+fn encode_limits(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
+    let mut series = page.family(&families::UPSTREAM_QUEUE);
+    for upstream in upstreams {
+        let mut total = Total::default();
+        let mut any = false;
+        for queue in upstream
+            .cells
+            .written()
+            .filter_map(|cells| cells.queue.get())
+        {
+            total.add(queue);
+            any = true;
+        }
+        if any {
+            series.histogram(&[upstream.name()], &total, &WAITING);
+        }
+    }
+    drop(series);
+    let watched: Vec<_> = upstreams
+        .iter()
+        .filter_map(|upstream| Some((upstream.name(), upstream.figures()?)))
+        .collect();
+    let mut series = page.family(&families::UPSTREAM_WAITING);
+    for (name, figures) in &watched {
+        series.number(&[name], figures.waiting());
     }
 }
 

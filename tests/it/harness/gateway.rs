@@ -9,7 +9,9 @@ use tokio::process::{Child, Command};
 
 use super::config::{Value, complete, fill};
 use super::program_log::{Line, ProgramLog};
-use super::{AccessLog, Client, ClientTls, Record, Request, ResponseMessage, Samples, within};
+use super::{
+    AccessLog, Client, ClientTls, Record, Request, ResponseMessage, Samples, SystemCalls, within,
+};
 
 /// A running gateway; dropping it kills the process.
 pub(crate) struct Gateway {
@@ -44,6 +46,15 @@ impl Gateway {
         gateway.ready().await
     }
 
+    /// Like `start`, with each of its system calls written down.
+    pub(crate) async fn start_traced(
+        trace: &SystemCalls,
+        text: &str,
+        values: &[(&str, &dyn Value)],
+    ) -> Self {
+        Self::start_with(text, values, |command| *command = trace.around(command)).await
+    }
+
     /// Starts with a text that is written beside the files in a directory.
     pub(crate) async fn start_beside(files: TempDir, text: &str) -> Self {
         Self::spawn(files, text, |_command| {}).ready().await
@@ -75,14 +86,13 @@ impl Gateway {
         std::fs::write(&config, complete(text, directory.path())).expect("the configuration");
         let access = AccessLog::follow(&directory.path().join("access.log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["run", "--config"]).arg(&config);
+        adjust(&mut command);
         command
-            .args(["run", "--config"])
-            .arg(&config)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        adjust(&mut command);
         let mut child = command.spawn().expect("the gateway");
         let log = ProgramLog::follow(child.stderr.take().expect("stderr"));
         let output = ProgramLog::follow(child.stdout.take().expect("stdout"));
@@ -249,6 +259,15 @@ impl Gateway {
             .expect("/proc")
             .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("comm")).ok())
             .filter(|name| name.contains(part))
+            .count()
+    }
+
+    /// How many ends of pipes the process has open.
+    pub(crate) fn pipes(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("/proc")
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .filter(|target| target.to_string_lossy().starts_with("pipe:"))
             .count()
     }
 

@@ -14,6 +14,7 @@ mod pki;
 mod program_log;
 mod raw_h2;
 mod raw_origin;
+mod system_calls;
 mod tools;
 mod websocket;
 
@@ -28,10 +29,11 @@ pub(crate) use grpc::{EchoClient, EchoOrigin, Text};
 pub(crate) use h2::{H2Answer, H2Client, H2Origin, h2_request};
 pub(crate) use message::{Fields, Length, RequestMessage, ResponseMessage};
 pub(crate) use metrics::Samples;
-pub(crate) use origin::{Gate, Origin, blackhole, refusing_address};
+pub(crate) use origin::{Gate, Origin, blackhole, ok, refusing_address};
 pub(crate) use pki::{Authority, Identity};
 pub(crate) use raw_h2::{RawH2, StreamEnd};
 pub(crate) use raw_origin::{RawOrigin, RecordingOrigin};
+pub(crate) use system_calls::{Call, SystemCalls};
 pub(crate) use tools::{curl, h2load, nghttp};
 pub(crate) use websocket::{WebSocketOrigin, websocket};
 

@@ -82,6 +82,17 @@ impl ProgramLog {
         .expect("the reader of the log");
     }
 
+    /// Waits until nobody can write to it any more.
+    pub(crate) async fn end(&self) {
+        let mut news = self.news.clone();
+        within(
+            "the end of the log",
+            news.wait_for(|progress| progress.ended),
+        )
+        .await
+        .expect("the reader of the log");
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.lines.lock().expect("the log").len()
     }

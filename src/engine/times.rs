@@ -16,7 +16,7 @@ pub(crate) enum Stage {
 
 /// The times of one attempt, and of the exchange around it.
 #[derive(Debug)]
-pub(crate) struct Limits {
+pub(crate) struct Times {
     client: Duration,
     endpoint: Duration,
     tunnel: Duration,
@@ -28,8 +28,8 @@ pub(crate) struct Limits {
     attempt_since: Option<Instant>,
 }
 
-impl Limits {
-    /// The limits of an attempt that began then.
+impl Times {
+    /// The times of an attempt that began then.
     pub(crate) fn new(exchange: &Exchange, began: Instant) -> Self {
         let (endpoint, tunnel) = exchange.upstream_limits();
         Self {

@@ -5,12 +5,22 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion};
 use portcullis::balance::{
     ConnectionId, Endpoint, EndpointStates, Member, Metadata, Percent, PickContext, Policy, Pool,
     Settings, StickyKey, SubsetFallback, SubsetSettings, ZoneSettings, key_hash,
 };
 use portcullis::observe::Metrics;
+
+use crate::size;
+
+pub(crate) fn all(criterion: &mut Criterion) {
+    policies(criterion);
+    unhealthy(criterion);
+    features(criterion);
+    sticky(criterion);
+    build(criterion);
+}
 
 /// Each policy alone, with equal and with uneven weights.
 fn policies(criterion: &mut Criterion) {
@@ -19,8 +29,8 @@ fn policies(criterion: &mut Criterion) {
         for (count, weights) in [
             (10, "equal"),
             (10, "uneven"),
-            (10_000, "equal"),
-            (10_000, "uneven"),
+            (many(), "equal"),
+            (many(), "uneven"),
         ] {
             let pool = pool(&policy.into(), count, weights == "uneven");
             let id = BenchmarkId::new(policy.as_str(), format!("{count} {weights}"));
@@ -37,7 +47,7 @@ fn policies(criterion: &mut Criterion) {
 fn unhealthy(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick with a third down");
     for policy in Policy::ALL {
-        for count in [10, 10_000] {
+        for count in [10, many()] {
             let pool = pool(&policy.into(), count, false);
             for endpoint in pool.endpoints().iter().step_by(3) {
                 endpoint
@@ -58,7 +68,7 @@ fn unhealthy(criterion: &mut Criterion) {
 fn features(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick with everything");
     for policy in Policy::ALL {
-        for count in [10, 10_000] {
+        for count in [10, many()] {
             let settings = Settings {
                 panic_threshold: Percent::new(50).unwrap_or_default(),
                 slow_start: Duration::from_secs(30),
@@ -95,7 +105,7 @@ fn sticky(criterion: &mut Criterion) {
         sticky: Some(Arc::clone(&key)),
         ..Settings::default()
     };
-    let pool = pool(&settings, 10_000, false);
+    let pool = pool(&settings, many(), false);
     let id = key.id(address(4_711));
     let mut cookie = Vec::new();
     key.write(id, None, &mut cookie);
@@ -110,7 +120,7 @@ fn sticky(criterion: &mut Criterion) {
             key.write(black_box(id), None, &mut out);
         });
     });
-    group.bench_function("pick of 10000", |bencher| {
+    group.bench_function("pick of many", |bencher| {
         let context = PickContext {
             sticky: Some(id),
             ..PickContext::new(0, 0, &[])
@@ -128,12 +138,17 @@ fn build(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("build");
     group.sample_size(10);
     for policy in [Policy::RoundRobin, Policy::PeakEwma, Policy::Hash] {
-        let id = BenchmarkId::new(policy.as_str(), 10_000);
+        let id = BenchmarkId::new(policy.as_str(), many());
         group.bench_function(id, |bencher| {
-            bencher.iter_with_large_drop(|| pool(&policy.into(), 10_000, false));
+            bencher.iter_with_large_drop(|| pool(&policy.into(), many(), false));
         });
     }
     group.finish();
+}
+
+/// The size of a large pool.
+fn many() -> u32 {
+    u32::try_from(size(10_000)).unwrap_or(u32::MAX)
 }
 
 /// One request after the other, each with its own random number and key, on a clock that stands still.
@@ -184,6 +199,3 @@ fn pool(settings: &Settings, count: u32, uneven: bool) -> Pool {
 fn address(number: u32) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::from(0x0A00_0000 + number), 8_080))
 }
-
-criterion_group!(benches, policies, unhealthy, features, sticky, build);
-criterion_main!(benches);

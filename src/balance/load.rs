@@ -1,0 +1,57 @@
+//! What an upstream has in flight, and who waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::queue::Queue;
+use crate::observe::metrics::UpstreamFigures;
+
+/// What is remembered of an upstream as a whole, by its name and across reloads.
+///
+/// Workers write it with every lease, but only of upstreams that have limits. It is read by whoever picks, by scrapes and
+/// by the admin address, and dropped when neither a snapshot nor an endpoint has it any more.
+#[derive(Debug, Default)]
+#[repr(align(128))] // Written with every pick: nothing else shall share its cache line.
+pub struct UpstreamLoad {
+    in_flight: AtomicU32,
+    queue: Arc<Queue>,
+}
+
+impl UpstreamLoad {
+    /// How many exchanges hold one of the endpoints, over all workers; 0 without limits, which is when nobody counts.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Who waits.
+    #[must_use]
+    pub const fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// Counts one more, unless there are `most`.
+    pub(super) fn taken_below(&self, most: u32) -> bool {
+        taken_below(&self.in_flight, most)
+    }
+
+    /// Counts one less, and calls whoever waits for the place.
+    pub(super) fn given_back(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.queue.call();
+    }
+}
+
+impl UpstreamFigures for UpstreamLoad {
+    fn waiting(&self) -> u64 {
+        u64::from(self.queue.waiting())
+    }
+}
+
+/// Adds one to a count that must not exceed `most`.
+pub(super) fn taken_below(count: &AtomicU32, most: u32) -> bool {
+    let below = |taken: u32| (taken < most).then(|| taken + 1);
+    count
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, below)
+        .is_ok()
+}

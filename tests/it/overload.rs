@@ -1,0 +1,578 @@
+//! Upstreams that are asked for more than they take: limits, and the queue before them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::harness::{
+    Client, EchoClient, EchoOrigin, Gate, Gateway, H2Client, Origin, RawOrigin, Request,
+    ResponseMessage, Text, WebSocketOrigin, ok, refusing_address, websocket, within,
+};
+
+/// One route to one upstream, which has these lines.
+fn one(lines: &str) -> String {
+    format!(
+        "[server]\nworkers = 2\n[[route]]\nname = \"all\"\nupstream = \"app\"\n[upstream.app]\n{lines}\n"
+    )
+}
+
+/// Sends a request and does not wait for the answer.
+async fn begin(gateway: &Gateway, target: &str) -> Client {
+    let mut client = gateway.connect().await;
+    client.send(&Request::get(target).bytes()).await;
+    client
+}
+
+async fn end(mut client: Client) -> ResponseMessage {
+    client.response("GET").await.expect("an answer")
+}
+
+/// Waits until so many requests wait for a place; each answer of the admin address is an event.
+async fn until_waiting(gateway: &Gateway, count: usize) {
+    within(&format!("{count} requests to wait"), async {
+        loop {
+            let metrics = gateway.metrics().await;
+            let waiting = metrics.sum(
+                "portcullis_upstream_requests_waiting",
+                &[("upstream", "app")],
+            );
+            if (waiting - count as f64).abs() < 0.5 {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+/// What `/upstreams` says of the limits.
+async fn shown(gateway: &Gateway) -> serde_json::Value {
+    let shown = gateway.ask_admin(Request::get("/upstreams")).await.json();
+    shown["upstreams"]["app"]["limits"].clone()
+}
+
+async fn reasons(gateway: &Gateway, records: usize) -> Vec<String> {
+    let records = gateway.records(records).await;
+    records.iter().map(|record| record.text("reason")).collect()
+}
+
+#[tokio::test]
+async fn what_is_above_the_limit_of_an_upstream_is_503() {
+    let gate = Gate::new();
+    let (a, b) = (
+        Origin::behind(&gate, "a").await,
+        Origin::behind(&gate, "b").await,
+    );
+    let config = one(&format!(
+        "endpoints = [\"{a}\", \"{b}\"]\nlimits = {{ requests = 3 }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(begin(&gateway, "/").await);
+    }
+    gate.reached(3).await;
+    let refused = gateway.get("/").await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(reasons(&gateway, 1).await, ["upstream_overloaded"]);
+    let labels = [("upstream", "app"), ("reason", "upstream_overloaded")];
+    let metrics = gateway.metrics().await;
+    assert!(metrics.sum("portcullis_requests_total", &labels) >= 1.0);
+    let limits = shown(&gateway).await;
+    assert_eq!(
+        (&limits["requests"], &limits["in_flight"]),
+        (&3.into(), &3.into())
+    );
+    gate.open();
+    for client in held {
+        assert_eq!(end(client).await.status, 200);
+    }
+    assert_eq!(gateway.get("/").await.status, 200);
+    assert_eq!(shown(&gateway).await["in_flight"], 0);
+}
+
+#[tokio::test]
+async fn an_endpoint_at_its_limit_leaves_requests_to_the_others() {
+    for policy in [
+        "round_robin",
+        "random",
+        "least_connections",
+        "p2c",
+        "peak_ewma",
+        "hash",
+    ] {
+        let gate = Gate::new();
+        let (small, other) = (
+            Origin::behind(&gate, "small").await,
+            Origin::behind(&gate, "other").await,
+        );
+        // By its weight the first would get nearly all.
+        let hash = if policy == "hash" {
+            "hash = \"${path}\"\nhash_load_bound = \"off\""
+        } else {
+            ""
+        };
+        let config = one(&format!(
+            "endpoints = [{{ address = \"{small}\", weight = 1000 }}, \"{other}\"]\n\
+             balance = \"{policy}\"\n{hash}\nlimits = {{ endpoint_requests = 2 }}"
+        ));
+        let gateway = Gateway::start(&config, &[]).await;
+        let mut held = Vec::new();
+        for count in 1..=4 {
+            held.push(begin(&gateway, "/").await);
+            gate.reached(count).await;
+        }
+        assert_eq!((small.seen().len(), other.seen().len()), (2, 2), "{policy}");
+        assert_eq!(gateway.get("/").await.status, 503, "{policy}");
+        gate.open();
+        for client in held {
+            assert_eq!(end(client).await.status, 200, "{policy}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn those_who_wait_are_served_in_the_order_in_which_they_came() {
+    let (origin, gate) = Origin::gated("late").await;
+    let config = one(&format!(
+        "endpoints = [\"{origin}\"]\n\
+         limits = {{ endpoint_requests = 1, queue = 10, queue_timeout = \"1m\" }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    let mut clients = vec![begin(&gateway, "/0").await];
+    gate.reached(1).await;
+    for next in 1..=4 {
+        // Connections go to whichever worker the kernel chooses; the order is that of the gateway as a whole.
+        clients.push(begin(&gateway, &format!("/{next}")).await);
+        until_waiting(&gateway, next).await;
+    }
+    let limits = shown(&gateway).await;
+    assert_eq!(
+        (&limits["queue"], &limits["waiting"]),
+        (&10.into(), &4.into())
+    );
+    for count in 2..=5 {
+        gate.release(1);
+        gate.reached(count).await;
+    }
+    gate.open();
+    for client in clients {
+        assert_eq!(end(client).await.status, 200);
+    }
+    let order: Vec<_> = origin.seen().into_iter().map(|seen| seen.target).collect();
+    assert_eq!(order, ["/0", "/1", "/2", "/3", "/4"]);
+    until_waiting(&gateway, 0).await;
+    let records = gateway.records(5).await;
+    let waited = records
+        .iter()
+        .filter(|record| !record.whole()["queued_ms"].is_null());
+    assert_eq!(waited.count(), 4);
+    let metrics = gateway.metrics().await;
+    let count = metrics.sum(
+        "portcullis_upstream_queue_seconds_count",
+        &[("upstream", "app")],
+    );
+    assert!((count - 4.0).abs() < 0.1, "{count}");
+}
+
+#[tokio::test]
+async fn a_full_queue_takes_nobody() {
+    let (origin, gate) = Origin::gated("late").await;
+    let config = one(&format!(
+        "endpoints = [\"{origin}\"]\nlimits = {{ requests = 1, queue = 1, queue_timeout = \"1m\" }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    let first = begin(&gateway, "/").await;
+    gate.reached(1).await;
+    let second = begin(&gateway, "/").await;
+    until_waiting(&gateway, 1).await;
+    let third = gateway.get("/").await;
+    assert_eq!(third.status, 503);
+    assert_eq!(third.header("retry-after"), Some("1"));
+    assert_eq!(reasons(&gateway, 1).await, ["queue_full"]);
+    gate.open();
+    assert_eq!(end(first).await.status, 200);
+    assert_eq!(end(second).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_waits_too_long_is_answered_with_503() {
+    let (origin, gate) = Origin::gated("late").await;
+    let config = one(&format!(
+        "endpoints = [\"{origin}\"]\n\
+         limits = {{ requests = 1, queue = 5, queue_timeout = \"100ms\" }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    let first = begin(&gateway, "/").await;
+    gate.reached(1).await;
+    let late = gateway.get("/").await;
+    assert_eq!(late.status, 503);
+    assert_eq!(late.header("retry-after"), Some("1"));
+    let record = &gateway.records(1).await[0];
+    assert_eq!(record.text("reason"), "queue_timeout");
+    assert_eq!(record.text("attempts"), "0");
+    assert!(record.number("queued_ms") >= 100.0);
+    assert!(record.number("overhead_ms") < record.number("queued_ms"));
+    until_waiting(&gateway, 0).await;
+    gate.open();
+    assert_eq!(end(first).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_time_of_a_route_goes_for_waiting_too() {
+    let (origin, gate) = Origin::gated("late").await;
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "long"
+        path = "/long"
+        upstream = "app"
+        [[route]]
+        name = "short"
+        path = "/short"
+        timeout = "100ms"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<origin>"]
+        limits = { requests = 1, queue = 5, queue_timeout = "1m" }
+        "#,
+        &[("origin", &origin)],
+    )
+    .await;
+    let first = begin(&gateway, "/long").await;
+    gate.reached(1).await;
+    assert_eq!(gateway.get("/short").await.status, 504);
+    assert_eq!(reasons(&gateway, 1).await, ["route_timeout"]);
+    gate.open();
+    assert_eq!(end(first).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_the_queue() {
+    let (origin, gate) = Origin::gated("late").await;
+    let config = one(&format!(
+        "endpoints = [\"{origin}\"]\nlimits = {{ requests = 1, queue = 5, queue_timeout = \"1m\" }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    let first = begin(&gateway, "/first").await;
+    gate.reached(1).await;
+    let impatient = begin(&gateway, "/impatient").await;
+    until_waiting(&gateway, 1).await;
+    let patient = begin(&gateway, "/patient").await;
+    until_waiting(&gateway, 2).await;
+    drop(impatient);
+    until_waiting(&gateway, 1).await;
+    assert_eq!(reasons(&gateway, 1).await, ["client_gone"]);
+    gate.open();
+    assert_eq!(end(first).await.status, 200);
+    assert_eq!(end(patient).await.status, 200);
+    let targets: Vec<_> = origin.seen().into_iter().map(|seen| seen.target).collect();
+    assert_eq!(targets, ["/first", "/patient"]);
+}
+
+/// Four workers, few places, many clients: a lost call would leave somebody waiting, a miscount let in too many.
+#[tokio::test]
+async fn under_pressure_everybody_is_served_and_never_more_at_once_than_allowed() {
+    let running = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let start = || {
+        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+        Origin::http(move |_seen| {
+            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            let running = Arc::clone(&running);
+            async move {
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+                ok("served")
+            }
+        })
+    };
+    let (a, b) = (start().await, start().await);
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 4
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<a>", "<b>"]
+        limits = { requests = 3, endpoint_requests = 2, queue = 1000, queue_timeout = "1m" }
+        "#,
+        &[("a", &a), ("b", &b)],
+    )
+    .await;
+    let web = gateway.web().await;
+    let clients = (0..40).map(|_| {
+        tokio::spawn(async move {
+            let mut client = Client::connect(web).await;
+            for _ in 0..25 {
+                assert_eq!(client.ask(Request::get("/")).await.status, 200);
+            }
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    for client in clients {
+        client.await.expect("every answer");
+    }
+    assert!(most.load(Ordering::SeqCst) <= 3);
+    let limits = shown(&gateway).await;
+    assert_eq!(
+        (&limits["in_flight"], &limits["waiting"]),
+        (&0.into(), &0.into())
+    );
+}
+
+#[tokio::test]
+async fn a_websocket_counts_as_long_as_it_is_open() {
+    let origin = WebSocketOrigin::start().await;
+    let config = one(&format!(
+        "endpoints = [\"{origin}\"]\nlimits = {{ endpoint_requests = 1 }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    let mut socket = websocket(gateway.web().await, "/").await;
+    socket.say("hello").await;
+    assert_eq!(socket.hear().await, "hello");
+    assert_eq!(gateway.get("/").await.status, 503);
+    assert_eq!(reasons(&gateway, 1).await, ["upstream_overloaded"]);
+    socket.close().await;
+    origin.until_ended(1).await;
+    gateway.records(2).await;
+    let mut socket = websocket(gateway.web().await, "/").await;
+    socket.say("again").await;
+    assert_eq!(socket.hear().await, "again");
+}
+
+#[tokio::test]
+async fn streams_of_http2_count_and_wait_alike() {
+    let (origin, gate) = Origin::gated("late").await;
+    let gateway = Gateway::start(
+        r#"
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        h2c = true
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<origin>"]
+        limits = { requests = 1, queue = 1, queue_timeout = "1m" }
+        "#,
+        &[("origin", &origin)],
+    )
+    .await;
+    let client = H2Client::connect(gateway.web().await).await;
+    let (first, second) = (client.get("/1"), client.get("/2"));
+    let third = async {
+        gate.reached(1).await;
+        until_waiting(&gateway, 1).await;
+        let third = client.get("/3").await;
+        assert_eq!(third.status, 503);
+        assert_eq!(third.header("retry-after"), Some("1"));
+        gate.open();
+    };
+    let (first, second, ()) = tokio::join!(first, second, third);
+    assert_eq!((first.status, second.status), (200, 200));
+}
+
+#[tokio::test]
+async fn a_grpc_call_above_the_limit_is_unavailable() {
+    let origin = EchoOrigin::start().await;
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "echo"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<origin>"]
+        protocol = "h2c"
+        limits = { requests = 1 }
+        "#,
+        &[("origin", &origin)],
+    )
+    .await;
+    let web = gateway.web().await;
+    let mut first = EchoClient::connect(web).await;
+    let (_sender, _stream) = first.talk().await.expect("a stream");
+    let mut second = EchoClient::connect(web).await;
+    let refused = second
+        .unary(tonic::Request::new(Text::new("hello")))
+        .await
+        .expect_err("a refusal");
+    assert_eq!(refused.code(), tonic::Code::Unavailable);
+    assert_eq!(refused.message(), "upstream_overloaded");
+}
+
+/// What takes an endpoint out of use, or puts it into use.
+async fn set(gateway: &Gateway, endpoint: impl std::fmt::Display, state: &str) {
+    let form = format!("upstream=app&endpoint={endpoint}&state={state}");
+    let response = gateway.ask_admin(Request::post("/endpoints", form)).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+}
+
+#[tokio::test]
+async fn another_attempt_waits_for_its_place_too() {
+    let (origin, gate) = Origin::gated("late").await;
+    let (refusing, _guard) = refusing_address();
+    let config = one(&format!(
+        "endpoints = [\"{refusing}\", \"{origin}\"]\n\
+         limits = {{ endpoint_requests = 1, queue = 5, queue_timeout = \"1m\" }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    set(&gateway, refusing, "disabled").await;
+    let first = begin(&gateway, "/1").await;
+    gate.reached(1).await;
+    set(&gateway, refusing, "enabled").await;
+    // Its first attempt fails, and for the second one there is no place.
+    let second = begin(&gateway, "/2").await;
+    until_waiting(&gateway, 1).await;
+    // One that failed is no place to go to while the other is only busy.
+    let third = begin(&gateway, "/3").await;
+    until_waiting(&gateway, 2).await;
+    gate.open();
+    for client in [first, second, third] {
+        assert_eq!(end(client).await.text(), "late");
+    }
+    let mut attempts: Vec<_> = gateway.records(3).await;
+    attempts.sort_by_key(|record| record.text("path"));
+    let attempts: Vec<_> = attempts.iter().map(|one| one.text("attempts")).collect();
+    assert_eq!(attempts, ["1", "2", "1"]);
+}
+
+#[tokio::test]
+async fn what_is_in_flight_and_who_waits_outlive_a_reload() {
+    let (origin, gate) = Origin::gated("late").await;
+    let text = one(
+        "endpoints = [\"<origin>\"]\nresponse_timeout = \"<timeout>\"\n\
+         limits = { requests = 2, queue = 5, queue_timeout = \"1m\" }",
+    );
+    let gateway = Gateway::start(&text, &[("origin", &origin), ("timeout", &"50s")]).await;
+    let mut clients = vec![begin(&gateway, "/").await, begin(&gateway, "/").await];
+    gate.reached(2).await;
+    clients.push(begin(&gateway, "/").await);
+    until_waiting(&gateway, 1).await;
+    gateway
+        .reload(&text, &[("origin", &origin), ("timeout", &"51s")])
+        .await;
+    let limits = shown(&gateway).await;
+    assert_eq!(
+        (&limits["in_flight"], &limits["waiting"]),
+        (&2.into(), &1.into())
+    );
+    // Newcomers of the new world stand behind the one of the old.
+    clients.push(begin(&gateway, "/").await);
+    until_waiting(&gateway, 2).await;
+    gate.release(1);
+    gate.reached(3).await;
+    until_waiting(&gateway, 1).await;
+    gate.open();
+    for client in clients {
+        assert_eq!(end(client).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_is_served_when_an_endpoint_joins_or_is_enabled() {
+    let (origin, gate) = Origin::gated("late").await;
+    let spare = Origin::answering("spare").await;
+    let config = one(&format!(
+        "endpoints = [\"{origin}\", \"{spare}\"]\n\
+         limits = {{ endpoint_requests = 1, queue = 5, queue_timeout = \"1m\" }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    set(&gateway, &spare, "disabled").await;
+    let first = begin(&gateway, "/").await;
+    gate.reached(1).await;
+    let second = begin(&gateway, "/").await;
+    until_waiting(&gateway, 1).await;
+    set(&gateway, &spare, "enabled").await;
+    assert_eq!(end(second).await.text(), "spare");
+    gate.open();
+    assert_eq!(end(first).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_drain_serves_those_who_wait() {
+    let (origin, gate) = Origin::gated("late").await;
+    let config = one(&format!(
+        "endpoints = [\"{origin}\"]\nlimits = {{ requests = 1, queue = 5, queue_timeout = \"1m\" }}"
+    ));
+    let mut gateway = Gateway::start(&config, &[]).await;
+    let first = begin(&gateway, "/").await;
+    gate.reached(1).await;
+    let second = begin(&gateway, "/").await;
+    until_waiting(&gateway, 1).await;
+    gateway.signal("TERM").await;
+    gateway
+        .log()
+        .wait("the drain", |line| {
+            line.message().contains("drain").then_some(())
+        })
+        .await;
+    gate.open();
+    assert_eq!(end(first).await.status, 200);
+    assert_eq!(end(second).await.status, 200);
+    assert_eq!(gateway.exit().await.code(), Some(0));
+}
+
+/// An endpoint that accepts and never answers holds its own requests and nobody else's.
+#[tokio::test]
+async fn an_endpoint_that_never_answers_harms_no_other_upstream() {
+    let stuck = RawOrigin::start(|_, mut connection| async move {
+        connection.rest().await;
+    })
+    .await;
+    let well = Origin::answering("well").await;
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 2
+        [[route]]
+        name = "stuck"
+        path = "/stuck"
+        upstream = "app"
+        [[route]]
+        name = "well"
+        path = "/well"
+        upstream = "well"
+        [upstream.app]
+        endpoints = ["<stuck>"]
+        response_timeout = "2s"
+        limits = { endpoint_requests = 4, queue = 8, queue_timeout = "500ms" }
+        [upstream.well]
+        endpoints = ["<well>"]
+        "#,
+        &[("stuck", &stuck), ("well", &well)],
+    )
+    .await;
+    let mut waiting = Vec::new();
+    for _ in 0..30 {
+        waiting.push(begin(&gateway, "/stuck").await);
+    }
+    for _ in 0..200 {
+        assert_eq!(gateway.get("/well").await.status, 200);
+    }
+    let mut statuses = std::collections::BTreeMap::new();
+    for client in waiting {
+        *statuses.entry(end(client).await.status).or_insert(0) += 1;
+    }
+    assert_eq!(
+        statuses.into_iter().collect::<Vec<_>>(),
+        [(503, 26), (504, 4)]
+    );
+    assert_eq!(stuck.connections(), 4);
+    let mut reasons: Vec<_> = reasons(&gateway, 230).await;
+    reasons.retain(|reason| !reason.is_empty());
+    let count = |word: &str| reasons.iter().filter(|reason| *reason == word).count();
+    assert_eq!(
+        (
+            count("upstream_timeout"),
+            count("queue_timeout"),
+            count("queue_full")
+        ),
+        (4, 8, 18)
+    );
+}

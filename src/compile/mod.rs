@@ -12,6 +12,7 @@ mod process;
 mod retry;
 mod route;
 mod stores;
+mod timeouts;
 mod tls;
 mod transport;
 mod upstream;

@@ -154,12 +154,13 @@ impl Compiler<'_> {
         };
         let filters = self.chain(&route.filters, &shape);
         let retry = self.route_retry(route);
+        let timeouts = self.route_timeouts(route);
         let action = self.action(route, &shape, upstreams)?;
         Some(Route {
             name: route.name.as_str().into(),
             filters,
             action,
-            timeout: route.timeout.as_ref().map(|timeout| timeout.get()),
+            timeouts,
             retry,
             metrics: self.stores.metrics.route(route.name.as_str()),
         })

@@ -18,7 +18,7 @@ use crate::{
     config::{self, Code, Placed, upstream::Health},
     http::parse_authority,
     observe::UpstreamMetrics,
-    snapshot::{HealthPlan, HostedEndpoint, Transport, Upstream, UpstreamTimeouts},
+    snapshot::{HealthPlan, HostedEndpoint, Transport, Upstream},
 };
 
 impl Compiler<'_> {
@@ -59,6 +59,7 @@ impl Compiler<'_> {
             ..balance(upstream)
         };
         let hash = self.hash(upstream);
+        let timeouts = self.upstream_timeouts(upstream);
         let (retry, retry_budget) = self.upstream_retry(upstream);
         let members = self.members(name, upstream, &transport, &metrics);
         let pool = Pool::build(&balance, members, &self.stores.endpoints.cursor(name));
@@ -69,12 +70,7 @@ impl Compiler<'_> {
             hash,
             configured,
             transport,
-            timeouts: UpstreamTimeouts {
-                connect: upstream.connect_timeout.get(),
-                response: upstream.response_timeout.get(),
-                idle: upstream.idle_timeout.get(),
-                tunnel_idle: upstream.tunnel_idle_timeout.get(),
-            },
+            timeouts,
             retry,
             retry_budget,
             retries: self.stores.endpoints.retries(name),

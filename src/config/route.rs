@@ -41,8 +41,22 @@ settings! {
         /// Decides before anything else: the higher number wins.
         priority: i32 = default(0);
         /// The time for a whole exchange, from the request head to the last byte of the response. Without this key
-        /// there is no limit.
+        /// there is no limit. What lasts by its nature is not cut by it: an upgraded connection (WebSocket) and an event
+        /// stream once they have begun, and of a gRPC call all but the wait for an answer to its whole request.
         timeout: Timeout = optional, example "15s";
+        /// Whether `timeout` also cuts upgraded connections, event streams and gRPC calls. The deadline of a gRPC client
+        /// always holds.
+        timeout_streams: bool = default(false);
+        /// As at the upstream, and in its place.
+        response_timeout: Timeout = optional, example "2m";
+        /// As at the upstream, and in its place.
+        send_timeout: Timeout = optional, example "10s";
+        /// As at the upstream, and in its place.
+        read_timeout: Timeout = optional, example "30s";
+        /// As at the upstream, and in its place.
+        stream_idle_timeout: Timeout = optional, example "30m";
+        /// As at the upstream, and in its place.
+        tunnel_idle_timeout: Timeout = optional, example "10m";
         /// When an attempt that failed is followed by another, in place of what the upstream says.
         retry: Retry = optional, example { on = ["reset", "timeout"], methods = ["GET", "POST"] };
         /// The filters, in the order in which they see the request.

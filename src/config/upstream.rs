@@ -47,8 +47,18 @@ settings! {
         tls: UpstreamTls = optional, example { server_name = "partner.example.net" };
         /// The time to connect, TLS included.
         connect_timeout: Timeout = default("5s");
-        /// The time from the end of the request to the response head, and between two bytes of a body.
+        /// The part of it that the TLS handshake may take. Without this key: all that is left.
+        tls_timeout: Timeout = optional, example "2s";
+        /// The time from the end of the request to the response head; also what `send_timeout` and `read_timeout` are
+        /// without being written.
         response_timeout: Timeout = default("60s");
+        /// The time in which the endpoint must take a further part of the request. Without this key: `response_timeout`.
+        send_timeout: Timeout = optional, example "10s";
+        /// The time between two parts of a response's body. Without this key: `response_timeout`.
+        read_timeout: Timeout = optional, example "30s";
+        /// The same for streams, which may be silent for longer: event streams (`text/event-stream`) and gRPC calls, whose
+        /// client may be silent as long.
+        stream_idle_timeout: Timeout = default("5m");
         /// The time that a connection is kept without a request.
         idle_timeout: Timeout = default("60s");
         /// Connections that are kept without a request, for each worker and endpoint.

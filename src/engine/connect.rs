@@ -1,6 +1,13 @@
 //! New connections to endpoints.
 
-use std::{cell::Cell, future::Future, pin::pin, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    cell::Cell,
+    future::Future,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::h2::client::SendRequest;
 use bytes::Bytes;
@@ -16,7 +23,7 @@ use super::{
 use crate::{
     balance::Endpoint,
     gateway::{Exchange, Fault},
-    snapshot::Upstream,
+    snapshot::{ServerIdentity, Upstream},
 };
 
 /// Windows for what endpoints send: large enough for one fast stream, bounded for a hostile endpoint. The connection has
@@ -40,8 +47,8 @@ pub(crate) struct Patience<'a> {
     deadline: &'a Deadline,
     /// The end of the upstream's time for connecting, and of the attempt.
     connect: Instant,
-    /// The end of the route's time for the whole exchange.
-    whole: Option<Instant>,
+    /// The end of the whole exchange, and what that is called.
+    whole: Option<(Instant, Fault)>,
 }
 
 impl<'a> Patience<'a> {
@@ -60,9 +67,18 @@ impl<'a> Patience<'a> {
         }
     }
 
+    /// The same, but for a step that begins now and may take no longer than this.
+    fn at_most(self, time: Option<Duration>) -> Self {
+        let end = time.map(|time| Instant::now() + time);
+        Self {
+            connect: end.map_or(self.connect, |end| end.min(self.connect)),
+            ..self
+        }
+    }
+
     async fn bound<T>(&self, step: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let (end, fault) = match self.whole {
-            Some(whole) if whole < self.connect => (whole, Fault::RouteTimeout),
+            Some((whole, fault)) if whole < self.connect => (whole, fault),
             _ => (self.connect, Fault::ConnectTimeout),
         };
         self.deadline.set(end);
@@ -77,8 +93,17 @@ pub(crate) async fn connect(
     endpoint: &Endpoint,
     patience: Patience<'_>,
 ) -> Result<Socket, Fault> {
-    // Seldom, and large: it does not make every exchange's future larger.
-    let socket = patience.bound(Box::pin(open(upstream, endpoint))).await?;
+    // Seldom, and large: they do not make every exchange's future larger.
+    let tcp = patience.bound(Box::pin(open(endpoint))).await?;
+    let socket = match &upstream.transport.tls {
+        None => Socket::Plain(tcp),
+        Some(tls) => {
+            patience
+                .at_most(upstream.timeouts.tls)
+                .bound(Box::pin(secure(upstream, endpoint, tls, tcp)))
+                .await?
+        }
+    };
     endpoint.metrics.connection_opened(worker.id);
     Ok(socket)
 }
@@ -110,15 +135,21 @@ pub(crate) async fn stream_slot(
     }
 }
 
-async fn open(upstream: &Upstream, endpoint: &Endpoint) -> Result<Socket, Fault> {
+async fn open(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
     let tcp = TcpStream::connect(endpoint.address)
         .await
         .map_err(|_| Fault::ConnectFailed)?;
     // A socket that cannot be told so still works.
     let _ = tcp.set_nodelay(true);
-    let Some(tls) = &upstream.transport.tls else {
-        return Ok(Socket::Plain(tcp));
-    };
+    Ok(tcp)
+}
+
+async fn secure(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    tls: &ServerIdentity,
+    tcp: TcpStream,
+) -> Result<Socket, Fault> {
     let name = server_name(tls.name.as_ref(), host_of(&endpoint.name)).ok_or(Fault::UpstreamTls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     match connector.connect(name, tcp).await {

@@ -25,7 +25,10 @@ use super::{
 use crate::{
     balance::Lease,
     filters::Reply,
-    gateway::{Exchange, Fault, Progress, Retry, Verdict, grpc_reply, head_of, reply_of},
+    gateway::{
+        Exchange, Fault, Progress, Retry, Verdict, grpc_reply, grpc_status, head_of, late_trailers,
+        reply_of,
+    },
     http::{BodyLength, Method, RequestHead, ResponseHead},
 };
 
@@ -201,7 +204,9 @@ impl<'a, C: Client> Carrier<'a, C> {
         let fault = loop {
             let lease = match self.lease().await {
                 Ok(lease) => lease,
-                Err(fault @ (Fault::ClientGone | Fault::RouteTimeout)) => return Err(fault),
+                Err(
+                    fault @ (Fault::ClientGone | Fault::RouteTimeout | Fault::DeadlineExceeded),
+                ) => return Err(fault),
                 // That no endpoint is left says less than why the last one failed.
                 Err(fault) => break last.unwrap_or(fault),
             };
@@ -296,10 +301,16 @@ impl<'a, C: Client> Carrier<'a, C> {
     ) -> Result<(), (Fault, Retry)> {
         let worker = self.worker.id;
         self.exchange.connected(remote.connect_time());
-        let times = Times::new(self.exchange, carried.began);
+        let Some(times) = Times::new(self.exchange, carried.began) else {
+            return Err((Fault::Internal, Retry::GiveUp));
+        };
         let mut transfer = Transfer::new(times, &mut carried.replay);
         let length = self.exchange.request_length();
-        let sent = remote.request(&self.scratch.request, length, self.exchange);
+        let request = &mut self.scratch.request;
+        let sent = self
+            .exchange
+            .pass_deadline(request)
+            .and_then(|()| remote.request(request, length, self.exchange));
         let head = match sent {
             Ok(()) => self.response_head(remote, &mut transfer, lease).await,
             Err(fault) => Err(fault),
@@ -322,7 +333,7 @@ impl<'a, C: Client> Carrier<'a, C> {
                         return Err((fault, next));
                     }
                 }
-                transfer.answered();
+                transfer.answered(self.exchange.is_stream(response));
                 self.response_body(remote, &mut transfer, length).await
             }
             Err(fault) => Err(fault),
@@ -339,9 +350,28 @@ impl<'a, C: Client> Carrier<'a, C> {
         if let Err(fault) = outcome {
             // Part of the response may be out: no other endpoint can continue it.
             self.exchange.failed(fault);
-            self.client.abort();
+            self.break_off(fault).await;
         }
         Ok(())
+    }
+
+    /// Ends a response that is not complete. A gRPC client can be told, behind its messages, that its time is over.
+    async fn break_off(&mut self, fault: Fault) {
+        let is_late = matches!(fault, Fault::DeadlineExceeded | Fault::RouteTimeout);
+        if is_late && self.exchange.is_call() {
+            let trailers = late_trailers(fault);
+            if self.client.finish(Some(&trailers)).is_ok() {
+                self.exchange.trailed(grpc_status(&trailers));
+                let limit = self.exchange.connection().listener.deadlines.body;
+                self.deadline.set(Instant::now() + limit);
+                let client = &mut *self.client;
+                let flushed = self.deadline.bound(poll_fn(|cx| client.poll_flush(cx)));
+                if matches!(flushed.await, Ok(Ok(()))) {
+                    return;
+                }
+            }
+        }
+        self.client.abort();
     }
 
     /// Sends the request and waits for the head of the final response; passes 1xx on.

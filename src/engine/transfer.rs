@@ -57,9 +57,9 @@ impl<'r, 'a> Transfer<'r, 'a> {
     }
 
     /// The response is the one that goes on.
-    pub(crate) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self, is_stream: bool) {
         self.replay.release();
-        self.times.answered();
+        self.times.answered(is_stream);
         self.armed = None;
     }
 
@@ -127,7 +127,7 @@ impl<'r, 'a> Transfer<'r, 'a> {
         }
         let stage = match waits {
             _ if self.tunnel => Stage::Tunnel,
-            Waits::Source => Stage::EndpointAnswers,
+            Waits::Source => Stage::EndpointSends,
             Waits::Sink => Stage::ClientReads,
         };
         match self.poll_deadline(cx, deadline, stage) {

@@ -47,7 +47,7 @@ impl<C: Client> Carrier<'_, C> {
         let began = Instant::now();
         let end = began + queue.timeout;
         let (end, late) = match self.exchange.ends_at() {
-            Some(whole) if whole < end => (whole, Fault::RouteTimeout),
+            Some((whole, fault)) if whole < end => (whole, fault),
             _ => (end, Fault::QueueTimeout),
         };
         self.deadline.set(end);

@@ -8,7 +8,7 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
-    Exchange, Fault, Progress, Retry, grpc_status, is_grpc,
+    Exchange, Fault, Progress, Retry, grpc_status,
     retry::{self, Denied},
 };
 use crate::{
@@ -66,9 +66,8 @@ impl Exchange {
             .upstream
             .as_ref()
             .is_some_and(|upstream| upstream.transport.protocol == Protocol::Http2);
-        let may_repeat = is_refusable
-            || plan.allows(&head.method)
-            || (!plan.grpc.is_empty() && is_grpc(&head.fields));
+        let may_repeat =
+            is_refusable || plan.allows(&head.method) || (self.is_call && !plan.grpc.is_empty());
         if fits && plan.attempts > 1 && may_repeat {
             plan.buffer
         } else {
@@ -87,7 +86,7 @@ impl Exchange {
         let plan = self.retry_plan()?;
         let fault = if !plan.grpc.is_empty()
             && grpc_status(&response.fields).is_some_and(|code| plan.grpc.has(code))
-            && is_grpc(&request.fields)
+            && self.is_call
         {
             Fault::UpstreamGrpcStatus
         } else if plan.names_status(response.status) && plan.allows(&request.method) {
@@ -126,7 +125,7 @@ impl Exchange {
         };
         let ends_before = self
             .ends_at()
-            .is_some_and(|end| Instant::now() + pause >= end);
+            .is_some_and(|(end, _)| Instant::now() + pause >= end);
         let denied = if made >= plan.attempts {
             Some(Denied::Attempts)
         } else if progress.body_gone {

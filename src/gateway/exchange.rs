@@ -42,9 +42,12 @@ pub struct Exchange {
     pub(super) length: BodyLength,
     /// The protocol that the client wants to switch to; empty if none.
     pub(super) upgrade: SmallVec<[u8; 16]>,
-    started: Instant,
+    pub(super) started: Instant,
     started_at: SystemTime,
     head_time: Duration,
+    /// Whether the request is a gRPC call, and when its client gives up.
+    pub(super) is_call: bool,
+    pub(super) deadline: Option<Instant>,
     /// What the upstream's hash goes by.
     pub(super) key: Option<u64>,
     pub(super) attempts: Attempts,
@@ -83,6 +86,8 @@ impl Exchange {
             started,
             started_at: wall.checked_sub(head_time).unwrap_or(wall),
             head_time,
+            is_call: false,
+            deadline: None,
             key: None,
             attempts: Attempts::default(),
             outcome: Outcome::default(),
@@ -260,23 +265,6 @@ impl Exchange {
     #[must_use]
     pub fn upstream(&self) -> Option<Arc<Upstream>> {
         self.upstream.as_ref().map(Arc::clone)
-    }
-
-    /// How long the endpoint may stay silent, and how long a tunnel may.
-    #[must_use]
-    pub fn upstream_limits(&self) -> (Duration, Duration) {
-        self.upstream
-            .as_ref()
-            .map_or((Duration::ZERO, Duration::ZERO), |upstream| {
-                (upstream.timeouts.response, upstream.timeouts.tunnel_idle)
-            })
-    }
-
-    /// When the route's time for the whole exchange is over.
-    #[must_use]
-    pub fn ends_at(&self) -> Option<Instant> {
-        let timeout = self.route.as_ref()?.timeout?;
-        self.started.checked_add(timeout)
     }
 
     /// The length of the request's body.

@@ -51,6 +51,10 @@ pub enum Fault {
     UpstreamTimeout,
     /// The route's time for the whole exchange is over.
     RouteTimeout,
+    /// The deadline that a gRPC client set has passed.
+    DeadlineExceeded,
+    /// The `grpc-timeout` of a gRPC client cannot be understood.
+    BadGrpcTimeout,
     /// The process ends and did not wait any longer.
     Drained,
     /// The gateway itself failed.
@@ -74,6 +78,7 @@ impl Fault {
     pub const fn status(self) -> u16 {
         match self {
             Self::Request(error) => error.status(),
+            Self::BadGrpcTimeout => 400,
             Self::MethodNotAllowed => 405,
             Self::Misdirected => 421,
             Self::NoRoute => 404,
@@ -94,7 +99,10 @@ impl Fault {
             | Self::UpstreamProtocol => 502,
             // What it was worth another attempt for, if its words are lost.
             Self::UpstreamStatus(status) => status,
-            Self::ConnectTimeout | Self::UpstreamTimeout | Self::RouteTimeout => 504,
+            Self::ConnectTimeout
+            | Self::UpstreamTimeout
+            | Self::RouteTimeout
+            | Self::DeadlineExceeded => 504,
             Self::Internal => 500,
         }
     }
@@ -126,6 +134,8 @@ impl Fault {
             Self::UpstreamGrpcStatus => "upstream_grpc_status",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::RouteTimeout => "route_timeout",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::BadGrpcTimeout => "bad_grpc_timeout",
             Self::Drained => "drained",
             Self::Internal => "internal",
         }
@@ -134,7 +144,8 @@ impl Fault {
     /// Whether it means that an upstream brought no answer, so that an earlier one is better than none.
     #[must_use]
     pub const fn brings_no_answer(self) -> bool {
-        matches!(self.blame(), Blame::Upstream) && !matches!(self, Self::RouteTimeout)
+        matches!(self.blame(), Blame::Upstream)
+            && !matches!(self, Self::RouteTimeout | Self::DeadlineExceeded)
     }
 
     /// Whose fault it is.
@@ -142,6 +153,7 @@ impl Fault {
     pub const fn blame(self) -> Blame {
         match self {
             Self::Request(_)
+            | Self::BadGrpcTimeout
             | Self::MethodNotAllowed
             | Self::Misdirected
             | Self::NoRoute
@@ -163,7 +175,8 @@ impl Fault {
             | Self::UpstreamStatus(_)
             | Self::UpstreamGrpcStatus
             | Self::UpstreamTimeout
-            | Self::RouteTimeout => Blame::Upstream,
+            | Self::RouteTimeout
+            | Self::DeadlineExceeded => Blame::Upstream,
             Self::Drained | Self::Internal => Blame::Gateway,
         }
     }

@@ -14,6 +14,7 @@ mod grpc;
 mod outcome;
 mod reply;
 mod retry;
+mod timeouts;
 
 pub use attempts::Moment;
 pub use connection::{Connection, TlsSession};
@@ -21,7 +22,8 @@ pub use decide::Verdict;
 pub use exchange::Exchange;
 pub use fault::{Blame, Fault};
 pub use forwarded::Origin;
-pub use grpc::{grpc_reply, grpc_status, is_grpc};
+pub use grpc::{grpc_reply, grpc_status, late_trailers};
 pub use outcome::Outcome;
 pub use reply::{head_of, reply_of};
 pub use retry::{Progress, Retry};
+pub use timeouts::Bounds;

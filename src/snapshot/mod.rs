@@ -7,6 +7,7 @@ mod cell;
 mod listener;
 mod retry;
 mod route;
+mod timeouts;
 mod upstream;
 
 use std::{net::IpAddr, sync::Arc};
@@ -19,9 +20,8 @@ pub use cell::{SnapshotCell, SnapshotReader};
 pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
 pub use retry::{GrpcCodes, RetryConditions, RetryPlan};
 pub use route::{Action, Route, SplitTarget};
-pub use upstream::{
-    HealthPlan, HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream, UpstreamTimeouts,
-};
+pub use timeouts::{ExchangeTimeouts, RouteTimeouts, UpstreamTimeouts};
+pub use upstream::{HealthPlan, HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream};
 
 /// Everything a request may need to know, frozen.
 #[derive(Debug)]

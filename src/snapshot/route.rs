@@ -1,13 +1,13 @@
 //! A route as the data plane sees it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     filters::{Chain, redirect::Redirect, respond::Respond},
     observe::RouteMetrics,
 };
 
-use super::{RetryPlan, Upstream};
+use super::{RetryPlan, RouteTimeouts, Upstream};
 
 /// What happens to the requests that a route wins.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ pub struct Route {
     pub filters: Chain,
     /// The end of the chain.
     pub action: Action,
-    /// For the whole exchange; `None`: no limit.
-    pub timeout: Option<Duration>,
+    /// How long the exchange and its parts may take.
+    pub timeouts: RouteTimeouts,
     /// When an attempt is followed by another; `None`: as the upstream says.
     pub retry: Option<RetryPlan>,
     /// Where this route's figures go.

@@ -11,7 +11,7 @@ use crate::{
     observe::UpstreamMetrics,
 };
 
-use super::RetryPlan;
+use super::{RetryPlan, UpstreamTimeouts};
 
 /// A named pool of endpoints and how to speak to them.
 #[derive(Debug)]
@@ -99,19 +99,6 @@ pub enum Protocol {
     Http1,
     /// HTTP/2, over TLS by ALPN or, on plain connections, with prior knowledge.
     Http2,
-}
-
-/// How long an endpoint may take.
-#[derive(Clone, Debug)]
-pub struct UpstreamTimeouts {
-    /// For TCP and TLS together.
-    pub connect: Duration,
-    /// From the end of the request until the response head; also between two bytes of a body.
-    pub response: Duration,
-    /// For a pooled connection without a request.
-    pub idle: Duration,
-    /// For a tunnel in which nothing moves in either direction.
-    pub tunnel_idle: Duration,
 }
 
 /// An active check over HTTP/1.1.

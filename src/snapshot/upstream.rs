@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use rustls::pki_types::ServerName;
 
+use super::health::HealthPlan;
 use crate::{
     balance::{Metadata, Pool, RetryBudget, RetryCounts, Settings},
     filters::Template,
@@ -112,23 +113,4 @@ pub struct UpstreamTimeouts {
     pub idle: Duration,
     /// For a tunnel in which nothing moves in either direction.
     pub tunnel_idle: Duration,
-}
-
-/// An active check over HTTP/1.1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthPlan {
-    /// The path to ask for.
-    pub path: Box<str>,
-    /// The `Host` to send; `None`: the endpoint's address.
-    pub host: Option<Box<str>>,
-    /// Between two checks of one endpoint.
-    pub interval: Duration,
-    /// For one check, connecting included.
-    pub timeout: Duration,
-    /// Failures in a row until the endpoint gets no requests.
-    pub unhealthy_after: u32,
-    /// Successes in a row until it gets them again.
-    pub healthy_after: u32,
-    /// The statuses that count as a success, as inclusive ranges.
-    pub expected_status: Vec<(u16, u16)>,
 }

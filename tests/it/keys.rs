@@ -473,18 +473,53 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
     (
         "[upstream.NAME.health]",
         &[
+            ("kind", "checks::a_tcp_check_only_connects"),
             (
                 "path",
                 "health::so_many_failures_and_successes_in_a_row_change_the_state",
+            ),
+            (
+                "method",
+                "checks::a_check_has_its_method_its_path_and_its_fields",
             ),
             (
                 "host",
                 "health::the_expected_statuses_and_the_host_are_configured",
             ),
             (
+                "headers",
+                "checks::a_check_has_its_method_its_path_and_its_fields",
+            ),
+            (
+                "expected_status",
+                "health::the_expected_statuses_and_the_host_are_configured",
+            ),
+            (
+                "body",
+                "checks::the_body_decides_with_a_text_or_an_expression",
+            ),
+            (
+                "service",
+                "checks::a_grpc_check_asks_the_health_service_for_its_service",
+            ),
+            ("port", "checks::a_check_may_ask_at_another_port"),
+            (
+                "tls",
+                "checks::checks_speak_tls_as_requests_do_or_as_they_are_told",
+            ),
+            (
+                "initial",
+                "checks::an_endpoint_may_have_to_wait_for_its_first_check",
+            ),
+            (
                 "interval",
                 "health::so_many_failures_and_successes_in_a_row_change_the_state",
             ),
+            (
+                "unhealthy_interval",
+                "checks::an_unhealthy_endpoint_may_be_asked_more_often",
+            ),
+            ("jitter", "checks::intervals_vary_by_their_jitter"),
             (
                 "timeout",
                 "health::a_check_that_takes_too_long_is_a_failure",
@@ -497,9 +532,18 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "healthy_after",
                 "health::so_many_failures_and_successes_in_a_row_change_the_state",
             ),
+        ],
+    ),
+    (
+        "[upstream.NAME.health.body]",
+        &[
             (
-                "expected_status",
-                "health::the_expected_statuses_and_the_host_are_configured",
+                "contains",
+                "checks::the_body_decides_with_a_text_or_an_expression",
+            ),
+            (
+                "regex",
+                "checks::the_body_decides_with_a_text_or_an_expression",
             ),
         ],
     ),

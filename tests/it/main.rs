@@ -8,6 +8,7 @@ mod harness_itself;
 mod access_log;
 mod admin;
 mod balance;
+mod checks;
 mod deadlines;
 mod demo;
 mod drain;

@@ -10,7 +10,7 @@ pub enum Administration {
     Enabled,
     /// It finishes what it has and gets nothing new. It is still checked.
     Draining,
-    /// It is out of use: it gets nothing new. Its checks go on, so that its state is known when it is enabled again.
+    /// It is out of use: it gets nothing new and is not checked. What was known of it holds again when it is enabled.
     Disabled,
 }
 

@@ -117,6 +117,17 @@ impl EndpointState {
         }
     }
 
+    /// Takes the endpoint out of use until its first check.
+    pub fn expect_check(&self) {
+        let mut health = self.lock_health();
+        *health = Health {
+            healthy: false,
+            ..Health::unchecked()
+        };
+        self.unhealthy.store(true, Ordering::Relaxed);
+        self.watchers.tell();
+    }
+
     /// Forgets what health checks found, for an upstream that is no longer checked.
     pub fn forget_health(&self) {
         let mut health = self.lock_health();

@@ -6,6 +6,7 @@
 mod access_log;
 mod balance;
 mod filters;
+mod health;
 mod limits;
 mod listener;
 mod process;

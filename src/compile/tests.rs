@@ -13,7 +13,7 @@ use crate::{
     config::{load, parse_str},
     observe::{LogSink, Metrics},
     routing::Request,
-    snapshot::{Action, Protocol},
+    snapshot::{Action, Protocol, Question},
 };
 
 /// Writes a certificate for `NAME.example.com` and its key.
@@ -149,7 +149,10 @@ fn the_example_of_the_design_compiles_to_what_it_says() {
     assert_eq!(endpoints, [(9001, 1), (9002, 3)]);
     let health = users.health.as_ref().unwrap();
     assert_eq!(health.interval, Duration::from_secs(2));
-    assert_eq!(health.expected_status, [(200, 299)]);
+    let Question::Http(question) = &health.question else {
+        panic!("a check over HTTP")
+    };
+    assert_eq!(question.expected_status, [(200, 299)]);
     let partner = &snapshot.upstreams[2];
     assert!(
         partner.pool.load().endpoints().is_empty(),

@@ -48,7 +48,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn tls_transport(
+    pub(super) fn tls_transport(
         &mut self,
         protocol: Protocol,
         written: &Placed<UpstreamTls>,

@@ -15,10 +15,9 @@ use super::{
 };
 use crate::{
     balance::{ConnectionId, Endpoint, Member, Pool, Settings, UpstreamLoad},
-    config::{self, Code, Placed, upstream::Health},
-    http::parse_authority,
+    config::{self, Code, Placed},
     observe::UpstreamMetrics,
-    snapshot::{HealthPlan, HostedEndpoint, Transport, Upstream},
+    snapshot::{HostedEndpoint, Transport, Upstream},
 };
 
 impl Compiler<'_> {
@@ -39,8 +38,8 @@ impl Compiler<'_> {
         upstream: &Placed<config::Upstream>,
     ) -> Option<Upstream> {
         self.check_endpoints(name, upstream);
-        let health = upstream.health.as_ref().map(|health| self.health(health));
         let transport = Arc::new(self.transport(upstream)?);
+        let health = self.health(upstream, &transport);
         let metrics = self.stores.metrics.upstream(name);
         let load: Weak<UpstreamLoad> = Arc::downgrade(&self.stores.endpoints.load(name));
         metrics.watch(load);
@@ -132,38 +131,6 @@ impl Compiler<'_> {
             })
         });
         members.collect()
-    }
-
-    fn health(&mut self, health: &Placed<Health>) -> HealthPlan {
-        if !health.path.starts_with('/') {
-            self.refused(
-                Code::BadPath,
-                &health.path,
-                "path",
-                format_args!("\"{}\" does not begin with `/`", health.path),
-            )
-            .help(format!("write \"/{}\"", health.path));
-        }
-        if let Some(host) = &health.host
-            && parse_authority(host.as_bytes(), &mut String::new()).is_err()
-        {
-            let reason = format!("\"{host}\" is not a host");
-            self.refused(Code::BadHost, host, "host", reason)
-                .help("for example: host = \"users.internal\"");
-        }
-        HealthPlan {
-            path: health.path.as_str().into(),
-            host: health.host.as_ref().map(|host| host.as_str().into()),
-            interval: health.interval.get(),
-            timeout: health.timeout.get(),
-            unhealthy_after: health.unhealthy_after.get(),
-            healthy_after: health.healthy_after.get(),
-            expected_status: health
-                .expected_status
-                .iter()
-                .map(|range| (range.first, range.last))
-                .collect(),
-        }
     }
 }
 

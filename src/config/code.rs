@@ -84,6 +84,8 @@ codes! {
     BadPattern = "bad_pattern",
     /// A template of the access log that cannot be understood.
     BadTemplate = "bad_template",
+    /// A header field that cannot be sent.
+    BadField = "bad_field",
     /// A setting of a filter or an action that cannot be used.
     BadFilter = "bad_filter",
     /// A certificate, key or authority that cannot be used.

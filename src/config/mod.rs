@@ -8,6 +8,7 @@
 pub mod access_log;
 pub mod document;
 pub mod filters;
+pub mod health;
 pub mod limits;
 pub mod listener;
 pub mod retry;

@@ -256,7 +256,8 @@ mod tests {
             read_examples::<upstream::Endpoint>(),
             read_examples::<upstream::UpstreamTls>(),
             read_examples::<limits::Limits>(),
-            read_examples::<upstream::Health>(),
+            read_examples::<crate::config::health::Health>(),
+            read_examples::<crate::config::health::BodyMatch>(),
         ];
         let titles: Vec<_> = all_tables().iter().map(|table| table.title).collect();
         assert_eq!(read.as_slice(), titles);

@@ -1,7 +1,7 @@
 //! `[upstream.NAME]`: endpoints, how to choose between them, how to speak to them.
 
 use std::{
-    num::{NonZeroU16, NonZeroU32, NonZeroUsize},
+    num::{NonZeroU16, NonZeroUsize},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use super::{
     address::HostPort,
     code::Code,
     decode::{Decoder, Node, Setting},
+    health::Health,
     limits::Limits,
     percent::{LoadBound, Percent},
     place::Placed,
@@ -69,7 +70,7 @@ settings! {
         retry: Retry = optional, example { on = ["reset", "timeout"], status = [502, 503, 504] };
         /// How much it takes at the same time. Without this key: anything.
         limits: Limits = optional, example { endpoint_requests = 100, queue = 200, queue_timeout = "2s" };
-        /// Checks each endpoint from time to time. Without this key, only failed connections tell.
+        /// Checks each endpoint from time to time. Without this key, only requests tell.
         health: Health = optional, example { path = "/healthz", interval = "2s" };
     }
 }
@@ -99,26 +100,6 @@ settings! {
         key: FilePath = optional, example "tls/gateway.key";
         /// Whether the endpoint's certificate is verified. `false` lets anyone answer in its place.
         verify: bool = default(true);
-    }
-}
-
-settings! {
-    /// An active check: a GET request over HTTP/1.1 to each endpoint.
-    pub struct Health = "[upstream.NAME.health]" {
-        /// The path to ask for.
-        path: String = required, example "/healthz";
-        /// The `Host` to send. Without this key: the endpoint's address.
-        host: String = optional, example "users.internal";
-        /// The time between two checks.
-        interval: Timeout = default("5s");
-        /// The time for one check, connecting included.
-        timeout: Timeout = default("2s");
-        /// Failures in a row until the endpoint gets no requests.
-        unhealthy_after: NonZeroU32 = default(2);
-        /// Successes in a row until it gets them again.
-        healthy_after: NonZeroU32 = default(2);
-        /// The statuses that count as success: numbers, or whole classes such as `"2xx"`.
-        expected_status: Vec<Placed<StatusRange>> = default(["2xx"]), example ["2xx", 401];
     }
 }
 

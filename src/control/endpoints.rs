@@ -8,7 +8,7 @@ use super::{
         source::{SourceKey, Sources},
         uses,
     },
-    health::HealthChecks,
+    health::{self, HealthChecks},
 };
 use crate::{
     compile::Stores,
@@ -39,10 +39,15 @@ impl EndpointKeeper {
         self.discovery.settle(GRACE).await;
     }
 
-    /// Gives the upstreams of a snapshot the addresses that are known of their host names.
+    /// Gives the upstreams of a snapshot the addresses that are known of their host names, and holds back the endpoints
+    /// that wait for a check.
     pub(super) fn fill(&self, snapshot: &Snapshot) {
-        for upstream in snapshot.upstreams.iter().filter(|u| has_names(u)) {
-            self.refresh(upstream);
+        for upstream in &snapshot.upstreams {
+            if has_names(upstream) {
+                self.refresh(upstream);
+            } else {
+                health::expect(upstream, &upstream.pool.load());
+            }
         }
     }
 
@@ -70,6 +75,7 @@ impl EndpointKeeper {
     fn refresh(&self, upstream: &Upstream) {
         let found = |endpoint: &HostedEndpoint| self.discovery.found(endpoint);
         let pool = pool::build(upstream, &self.stores.endpoints, found);
+        health::expect(upstream, &pool);
         upstream.pool.store(Arc::new(pool));
     }
 }

@@ -220,10 +220,13 @@ fn certificates(config: &Config) -> Vec<PathBuf> {
 fn authorities(config: &Config) -> Vec<PathBuf> {
     let listeners = config.listeners.iter();
     let clients = listeners.filter_map(|listener| listener.tls.as_ref()?.client_ca.as_ref());
-    let upstreams = config
-        .upstreams
-        .iter()
-        .filter_map(|(_, upstream)| upstream.tls.as_ref())
+    let upstreams = config.upstreams.iter().map(|(_, upstream)| upstream);
+    let upstreams = upstreams
+        .flat_map(|upstream| {
+            let requests = upstream.tls.as_ref().map(|tls| &tls.value);
+            let checks = upstream.health.as_ref().and_then(|health| health.own_tls());
+            requests.into_iter().chain(checks)
+        })
         .flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key])
         .flatten();
     clients

@@ -132,7 +132,7 @@ impl<'r, 'a> Transfer<'r, 'a> {
         };
         match self.poll_deadline(cx, deadline, stage) {
             // A tunnel in which nothing moves has come to its end; nobody failed.
-            Poll::Ready(_) if self.tunnel => Poll::Ready(Ok(())),
+            Poll::Ready(Fault::UpstreamTimeout) if self.tunnel => Poll::Ready(Ok(())),
             outcome => outcome.map(Err),
         }
     }

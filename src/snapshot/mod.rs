@@ -4,6 +4,7 @@
 //! and lives as long as the last exchange that began with it.
 
 mod cell;
+mod health;
 mod listener;
 mod retry;
 mod route;
@@ -17,11 +18,12 @@ use ipnet::IpNet;
 use crate::{observe::AccessLog, routing::Router};
 
 pub use cell::{SnapshotCell, SnapshotReader};
+pub use health::{BodyPattern, CheckTls, HealthPlan, HttpQuestion, Question};
 pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
 pub use retry::{GrpcCodes, RetryConditions, RetryPlan};
 pub use route::{Action, Route, SplitTarget};
 pub use timeouts::{ExchangeTimeouts, RouteTimeouts, UpstreamTimeouts};
-pub use upstream::{HealthPlan, HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream};
+pub use upstream::{HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream};
 
 /// Everything a request may need to know, frozen.
 #[derive(Debug)]

@@ -1,17 +1,16 @@
 //! An upstream as the data plane sees it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::ServerName;
 
+use super::{HealthPlan, RetryPlan, UpstreamTimeouts};
 use crate::{
     balance::{Metadata, Pool, RetryBudget, RetryCounts, Settings},
     filters::Template,
     observe::UpstreamMetrics,
 };
-
-use super::{RetryPlan, UpstreamTimeouts};
 
 /// A named pool of endpoints and how to speak to them.
 #[derive(Debug)]
@@ -99,23 +98,4 @@ pub enum Protocol {
     Http1,
     /// HTTP/2, over TLS by ALPN or, on plain connections, with prior knowledge.
     Http2,
-}
-
-/// An active check over HTTP/1.1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthPlan {
-    /// The path to ask for.
-    pub path: Box<str>,
-    /// The `Host` to send; `None`: the endpoint's address.
-    pub host: Option<Box<str>>,
-    /// Between two checks of one endpoint.
-    pub interval: Duration,
-    /// For one check, connecting included.
-    pub timeout: Duration,
-    /// Failures in a row until the endpoint gets no requests.
-    pub unhealthy_after: u32,
-    /// Successes in a row until it gets them again.
-    pub healthy_after: u32,
-    /// The statuses that count as a success, as inclusive ranges.
-    pub expected_status: Vec<(u16, u16)>,
 }

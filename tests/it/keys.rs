@@ -188,6 +188,30 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "failure::the_time_of_a_route_limits_the_whole_exchange",
             ),
             (
+                "timeout_streams",
+                "timeouts::the_time_of_a_route_cuts_bodies_and_streams_only_if_asked",
+            ),
+            (
+                "response_timeout",
+                "timeouts::a_route_may_wait_longer_for_the_head_than_its_upstream",
+            ),
+            (
+                "send_timeout",
+                "timeouts::an_endpoint_that_takes_no_more_of_the_request_is_given_up",
+            ),
+            (
+                "read_timeout",
+                "timeouts::a_body_that_stalls_is_broken_off_by_the_time_between_its_parts",
+            ),
+            (
+                "stream_idle_timeout",
+                "timeouts::an_event_stream_has_an_idle_time_of_its_own",
+            ),
+            (
+                "tunnel_idle_timeout",
+                "timeouts::a_route_has_its_own_idle_time_for_tunnels",
+            ),
+            (
                 "retry",
                 "retry::what_a_route_says_holds_in_place_of_its_upstream",
             ),
@@ -347,6 +371,22 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "failure::a_response_that_does_not_come_is_504",
             ),
             (
+                "tls_timeout",
+                "timeouts::a_handshake_with_an_endpoint_has_its_own_time",
+            ),
+            (
+                "send_timeout",
+                "timeouts::an_endpoint_that_takes_no_more_of_the_request_is_given_up",
+            ),
+            (
+                "read_timeout",
+                "timeouts::a_body_that_stalls_is_broken_off_by_the_time_between_its_parts",
+            ),
+            (
+                "stream_idle_timeout",
+                "timeouts::an_event_stream_has_an_idle_time_of_its_own",
+            ),
+            (
                 "idle_timeout",
                 "deadlines::an_idle_upstream_connection_is_closed_after_its_time",
             ),
@@ -473,18 +513,53 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
     (
         "[upstream.NAME.health]",
         &[
+            ("kind", "checks::a_tcp_check_only_connects"),
             (
                 "path",
                 "health::so_many_failures_and_successes_in_a_row_change_the_state",
+            ),
+            (
+                "method",
+                "checks::a_check_has_its_method_its_path_and_its_fields",
             ),
             (
                 "host",
                 "health::the_expected_statuses_and_the_host_are_configured",
             ),
             (
+                "headers",
+                "checks::a_check_has_its_method_its_path_and_its_fields",
+            ),
+            (
+                "expected_status",
+                "health::the_expected_statuses_and_the_host_are_configured",
+            ),
+            (
+                "body",
+                "checks::the_body_decides_with_a_text_or_an_expression",
+            ),
+            (
+                "service",
+                "checks::a_grpc_check_asks_the_health_service_for_its_service",
+            ),
+            ("port", "checks::a_check_may_ask_at_another_port"),
+            (
+                "tls",
+                "checks::checks_speak_tls_as_requests_do_or_as_they_are_told",
+            ),
+            (
+                "initial",
+                "checks::an_endpoint_may_have_to_wait_for_its_first_check",
+            ),
+            (
                 "interval",
                 "health::so_many_failures_and_successes_in_a_row_change_the_state",
             ),
+            (
+                "unhealthy_interval",
+                "checks::an_unhealthy_endpoint_may_be_asked_more_often",
+            ),
+            ("jitter", "checks::intervals_vary_by_their_jitter"),
             (
                 "timeout",
                 "health::a_check_that_takes_too_long_is_a_failure",
@@ -497,9 +572,18 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "healthy_after",
                 "health::so_many_failures_and_successes_in_a_row_change_the_state",
             ),
+        ],
+    ),
+    (
+        "[upstream.NAME.health.body]",
+        &[
             (
-                "expected_status",
-                "health::the_expected_statuses_and_the_host_are_configured",
+                "contains",
+                "checks::the_body_decides_with_a_text_or_an_expression",
+            ),
+            (
+                "regex",
+                "checks::the_body_decides_with_a_text_or_an_expression",
             ),
         ],
     ),

@@ -4,6 +4,10 @@
 //! it does stays the same; what it found is kept with the endpoint, so that a task that has to be replaced goes on from
 //! there.
 
+mod grpc;
+mod http1;
+mod http2;
+mod pace;
 pub mod probe;
 pub mod streak;
 
@@ -19,8 +23,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::task::Task;
 use crate::{
-    balance::{Endpoint, EndpointState},
-    snapshot::{HealthPlan, Snapshot, Upstream},
+    balance::{Administration, Endpoint, EndpointState, Pool},
+    observe::EndpointMetrics,
+    snapshot::{CheckTls, HealthPlan, Snapshot, Upstream},
 };
 use probe::Probe;
 use streak::Streak;
@@ -50,57 +55,79 @@ impl HealthChecks {
     /// Checks exactly the endpoints that the pools of this snapshot have now, each as its upstream plans it.
     pub fn follow(&mut self, snapshot: &Snapshot) {
         let mut wanted = HashSet::new();
+        let mut new = Vec::new();
         for upstream in &snapshot.upstreams {
             for endpoint in upstream.pool.load().endpoints() {
-                match &upstream.health {
-                    Some(plan) => {
-                        let checked = Checked {
-                            upstream: upstream.name.clone(),
-                            address: endpoint.address,
-                        };
-                        if wanted.insert(checked.clone()) {
-                            self.check(checked, upstream, plan, endpoint);
-                        }
-                    }
+                let Some(plan) = &upstream.health else {
                     // What an earlier plan found must not outlive it.
-                    None if !endpoint.state.is_healthy() => endpoint.state.forget_health(),
-                    None => {}
+                    if !endpoint.state.is_healthy() {
+                        endpoint.state.forget_health();
+                    }
+                    continue;
+                };
+                let checked = Checked {
+                    upstream: upstream.name.clone(),
+                    address: endpoint.address,
+                };
+                if wanted.insert(checked.clone())
+                    && !self.is_checked_so(&checked, upstream, (plan, endpoint))
+                {
+                    new.push((checked, upstream, plan, Arc::clone(endpoint)));
                 }
             }
         }
         self.running.retain(|checked, _| wanted.contains(checked));
+        let others = new.len();
+        for (checked, upstream, plan, endpoint) in new {
+            let running = begin(upstream, plan, &endpoint, others);
+            self.running.insert(checked, running);
+        }
     }
 
-    fn check(
-        &mut self,
-        checked: Checked,
+    fn is_checked_so(
+        &self,
+        checked: &Checked,
         upstream: &Upstream,
-        plan: &HealthPlan,
-        endpoint: &Endpoint,
-    ) {
-        let same = self.running.get(&checked).is_some_and(|running| {
+        (plan, endpoint): (&HealthPlan, &Endpoint),
+    ) -> bool {
+        self.running.get(checked).is_some_and(|running| {
             running.plan == *plan
                 && running.name == endpoint.name
                 && running.transport == upstream.transport.identity
-        });
-        if same {
-            return;
+        })
+    }
+}
+
+/// Takes the requests from the endpoints of a pool that nobody has seen yet, where the plan wants it so. Comes before
+/// the pool is used.
+pub fn expect(upstream: &Upstream, pool: &Pool) {
+    let plan = upstream.health.as_ref();
+    if plan.is_none_or(|plan| plan.initially_healthy) {
+        return;
+    }
+    for endpoint in pool.endpoints() {
+        // What serves already serves on until a check fails, whatever is new in the configuration.
+        if endpoint.state.health().since.is_none() && endpoint.state.requests() == 0 {
+            endpoint.state.expect_check();
         }
-        let check = Check {
-            upstream: upstream.name.clone(),
-            name: endpoint.name.clone(),
-            address: endpoint.address,
-            probe: probe(upstream, plan, endpoint),
-            plan: plan.clone(),
-            state: Arc::clone(&endpoint.state),
-        };
-        let running = Running {
-            plan: plan.clone(),
-            name: endpoint.name.clone(),
-            transport: upstream.transport.identity,
-            _task: Task::start(check.run()),
-        };
-        self.running.insert(checked, running);
+    }
+}
+
+fn begin(upstream: &Upstream, plan: &HealthPlan, endpoint: &Endpoint, others: usize) -> Running {
+    let check = Check {
+        upstream: upstream.name.clone(),
+        name: endpoint.name.clone(),
+        address: endpoint.address,
+        probe: probe(upstream, plan, endpoint),
+        plan: plan.clone(),
+        state: Arc::clone(&endpoint.state),
+        metrics: Arc::clone(&endpoint.metrics),
+    };
+    Running {
+        plan: plan.clone(),
+        name: endpoint.name.clone(),
+        transport: upstream.transport.identity,
+        _task: Task::start(check.run(others)),
     }
 }
 
@@ -114,25 +141,48 @@ struct Check {
     probe: Result<Probe, String>,
     plan: HealthPlan,
     state: Arc<EndpointState>,
+    metrics: Arc<EndpointMetrics>,
 }
 
 impl Check {
-    async fn run(self) {
-        let mut streak = Streak::new(self.state.is_healthy());
-        let mut next = Instant::now() + first_wait(self.plan.interval, fastrand::u64(..));
+    async fn run(self, others: usize) {
+        let health = self.state.health();
+        let mut streak = if health.since.is_none() && !health.healthy {
+            Streak::unchecked()
+        } else {
+            Streak::new(health.healthy)
+        };
+        let interval = self.plan.interval;
+        let mut next = Instant::now() + pace::first_wait(interval, others, fastrand::u64(..));
+        let mut is_first = true;
         loop {
             sleep_until(next).await;
             let began = Instant::now();
+            if self.state.administration() == Administration::Disabled {
+                next = began + interval.min(LOOK);
+                continue;
+            }
             let found = match &self.probe {
                 Ok(probe) => probe.run().await.map_err(|fault| fault.to_string()),
                 Err(reason) => Err(reason.clone()),
             };
             self.note(&mut streak, &found);
-            next = began + spread(self.plan.interval, fastrand::u64(..));
+            let interval = if streak.healthy() {
+                interval
+            } else {
+                self.plan.unhealthy_interval
+            };
+            next = began
+                + if std::mem::take(&mut is_first) {
+                    pace::second_wait(interval, fastrand::u64(..))
+                } else {
+                    pace::wait(interval, self.plan.jitter, fastrand::u64(..))
+                };
         }
     }
 
     fn note(&self, streak: &mut Streak, found: &Result<(), String>) {
+        let was_assumed = streak.is_assumed();
         let changed = streak.note(
             found.is_ok(),
             self.plan.unhealthy_after,
@@ -141,13 +191,22 @@ impl Check {
         let reason = found.as_ref().map_or_else(String::as_str, |()| "passed");
         self.state
             .set_health(streak.healthy(), reason, SystemTime::now());
-        if !changed {
+        match found {
+            Ok(()) => self.metrics.check_passed(),
+            Err(_) => self.metrics.check_failed(),
+        }
+        if !changed && !was_assumed {
             return;
         }
         let Self { upstream, name, .. } = self;
         let address = self.address;
         if streak.healthy() {
-            tracing::info!(%upstream, endpoint = %name, %address, "endpoint is healthy again");
+            let message = if was_assumed {
+                "endpoint is healthy"
+            } else {
+                "endpoint is healthy again"
+            };
+            tracing::info!(%upstream, endpoint = %name, %address, "{message}");
         } else {
             tracing::warn!(%upstream, endpoint = %name, %address, reason, "endpoint is unhealthy and gets no requests");
         }
@@ -155,7 +214,12 @@ impl Check {
 }
 
 fn probe(upstream: &Upstream, plan: &HealthPlan, endpoint: &Endpoint) -> Result<Probe, String> {
-    let tls = match &upstream.transport.tls {
+    let tls = match &plan.tls {
+        CheckTls::AsRequests => upstream.transport.tls.as_ref(),
+        CheckTls::Off => None,
+        CheckTls::Own(transport) => transport.tls.as_ref(),
+    };
+    let tls = match tls {
         None => None,
         Some(tls) => {
             let name = match &tls.name {
@@ -166,15 +230,16 @@ fn probe(upstream: &Upstream, plan: &HealthPlan, endpoint: &Endpoint) -> Result<
             Some((Arc::clone(&tls.config), name))
         }
     };
-    Ok(Probe {
-        address: endpoint.address,
-        protocol: upstream.transport.protocol,
-        tls,
-        host: plan.host.clone().unwrap_or_else(|| endpoint.name.clone()),
-        path: plan.path.clone(),
-        timeout: plan.timeout,
-        expected_status: plan.expected_status.clone(),
-    })
+    let (address, host) = match (plan.port, endpoint.name.rsplit_once(':')) {
+        (None, _) | (_, None) => (endpoint.address, endpoint.name.to_string()),
+        (Some(port), Some((host, _))) => (
+            SocketAddr::new(endpoint.address.ip(), port),
+            format!("{host}:{port}"),
+        ),
+    };
+    let protocol = plan.question.protocol(upstream.transport.protocol);
+    let question = (plan.question.clone(), plan.timeout);
+    Ok(Probe::new((address, &host), protocol, tls, question))
 }
 
 /// The host of an endpoint as the configuration writes it, without the port.
@@ -184,26 +249,8 @@ fn server_name(endpoint: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).ok()
 }
 
-/// The wait before the first check: short, so that a start finds out soon, but not the same for all.
-fn first_wait(interval: Duration, random: u64) -> Duration {
-    part(interval.min(FIRST_CHECKS), random)
-}
-
-/// From one check to the next: the interval, a tenth more or less, so that checks that began together drift apart.
-fn spread(interval: Duration, random: u64) -> Duration {
-    (interval - interval / 10 + part(interval / 5, random)).max(SHORTEST)
-}
-
-/// A random part of a duration.
-fn part(whole: Duration, random: u64) -> Duration {
-    let whole = u64::try_from(whole.as_micros()).unwrap_or(u64::MAX - 1);
-    Duration::from_micros(random % (whole + 1))
-}
-
-/// A new endpoint is checked for the first time within this time.
-const FIRST_CHECKS: Duration = Duration::from_millis(500);
-/// No interval is shorter.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// How soon a check begins anew after the endpoint is enabled again.
+const LOOK: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

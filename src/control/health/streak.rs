@@ -6,6 +6,8 @@ pub struct Streak {
     healthy: bool,
     /// Checks in a row that spoke against `healthy`.
     against: u32,
+    /// Whether `healthy` is a mere assumption, which the first check confirms or not.
+    assumed: bool,
 }
 
 impl Streak {
@@ -15,6 +17,17 @@ impl Streak {
         Self {
             healthy,
             against: 0,
+            assumed: false,
+        }
+    }
+
+    /// An endpoint that gets no requests because nobody has checked it. One success is enough for it.
+    #[must_use]
+    pub fn unchecked() -> Self {
+        Self {
+            healthy: false,
+            against: 0,
+            assumed: true,
         }
     }
 
@@ -24,18 +37,25 @@ impl Streak {
         self.healthy
     }
 
+    /// Whether no check has come yet, so that the endpoint is out of use by assumption.
+    #[must_use]
+    pub fn is_assumed(self) -> bool {
+        self.assumed
+    }
+
     /// Takes the outcome of one check; true when it changed the state. `unhealthy_after` failures in a row, or
     /// `healthy_after` successes in a row, are needed for that; 0 counts as 1.
     pub fn note(&mut self, passed: bool, unhealthy_after: u32, healthy_after: u32) -> bool {
+        let assumed = std::mem::take(&mut self.assumed);
         if passed == self.healthy {
             self.against = 0;
             return false;
         }
         self.against = self.against.saturating_add(1);
-        let needed = if self.healthy {
-            unhealthy_after
-        } else {
-            healthy_after
+        let needed = match (self.healthy, assumed) {
+            (true, _) => unhealthy_after,
+            (false, true) => 1,
+            (false, false) => healthy_after,
         };
         if self.against < needed {
             return false;
@@ -83,6 +103,14 @@ mod tests {
     fn a_confirmed_state_never_reports_a_change() {
         assert_eq!(changes(true, &[true, true, true]), [false; 3]);
         assert_eq!(changes(false, &[false, false, false]), [false; 3]);
+    }
+
+    #[test]
+    fn an_unchecked_endpoint_needs_one_success_if_it_comes_first() {
+        assert!(Streak::unchecked().note(true, 3, 2));
+        let mut failed = Streak::unchecked();
+        let outcomes = [false, true, true].map(|passed| failed.note(passed, 3, 2));
+        assert_eq!(outcomes, [false, false, true]);
     }
 
     #[test]

@@ -151,19 +151,6 @@ async fn an_unchanged_check_keeps_its_task_and_a_changed_one_gets_another() {
 }
 
 #[test]
-fn intervals_differ_by_no_more_than_a_tenth() {
-    let interval = Duration::from_secs(10);
-    assert_eq!(spread(interval, 0), Duration::from_secs(9));
-    for random in [1, 77_777_777, u64::MAX] {
-        let wait = spread(interval, random);
-        assert!(wait >= Duration::from_secs(9) && wait <= Duration::from_secs(11));
-    }
-    assert_eq!(spread(Duration::ZERO, 5), SHORTEST);
-    assert!(first_wait(interval, u64::MAX) <= FIRST_CHECKS);
-    assert!(first_wait(Duration::from_millis(5), u64::MAX) <= Duration::from_millis(5));
-}
-
-#[test]
 fn the_name_for_tls_is_the_host_without_its_port() {
     let name = |endpoint| server_name(endpoint).map(|name| name.to_str().into_owned());
     assert_eq!(

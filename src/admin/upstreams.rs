@@ -1,10 +1,12 @@
 //! The upstreams of a snapshot with the state of their endpoints, as JSON.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::status::time;
 use crate::{
-    balance::{Endpoint, EndpointState, Limits},
+    balance::{Endpoint, EndpointState, Limits, Metadata},
     snapshot::{Protocol, Snapshot, Upstream},
 };
 
@@ -25,8 +27,8 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
         .iter()
         .enumerate()
         .map(|(index, each)| {
-            let tier = pool.metadata(index).map_or(0, |metadata| metadata.tier);
-            endpoint(each, tier, now_ms)
+            let metadata = pool.metadata(index).cloned().unwrap_or_default();
+            endpoint(each, &metadata, now_ms)
         })
         .collect();
     let unresolved: Vec<String> = upstream
@@ -59,7 +61,7 @@ fn limits(limits: &Limits) -> Value {
     })
 }
 
-fn endpoint(endpoint: &Endpoint, tier: u8, now_ms: u64) -> Value {
+fn endpoint(endpoint: &Endpoint, metadata: &Metadata, now_ms: u64) -> Value {
     let state = &endpoint.state;
     let health = state.health();
     let set_aside = state.set_aside_until(now_ms);
@@ -67,7 +69,9 @@ fn endpoint(endpoint: &Endpoint, tier: u8, now_ms: u64) -> Value {
         "name": endpoint.name,
         "address": endpoint.address,
         "weight": endpoint.weight,
-        "tier": tier,
+        "tier": metadata.tier,
+        "zone": metadata.zone,
+        "labels": metadata.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
         "state": word(state, set_aside),
         "in_flight": state.in_flight(),
         "requests": state.requests(),

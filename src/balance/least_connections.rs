@@ -37,38 +37,81 @@ impl LeastConnections {
     }
 }
 
-/// Walks the set twice: to find how busy the least busy are, and to choose one of those by weight.
+/// Looks at each of them once, and chooses by weight among those that are as little busy as the least busy.
 fn walk(eligible: &Eligible<'_>, random: u64) -> Option<usize> {
-    let mut best: Option<Load> = None;
-    let mut equals = 0;
-    for (_, load) in eligible.loads() {
-        match best.map_or(Ordering::Less, |best| load.compare(best)) {
-            Ordering::Less => {
-                best = Some(load);
-                equals = load.weight;
-            }
-            Ordering::Equal => equals += load.weight,
-            Ordering::Greater => {}
-        }
-    }
-    let best = best?;
-    let mut left = scale(random, equals);
-    let mut last = None;
+    let mut least: Option<Equals> = None;
     for (place, load) in eligible.loads() {
-        if load.compare(best) == Ordering::Greater {
-            continue;
-        }
-        last = Some(place);
-        match left.checked_sub(load.weight) {
-            Some(rest) => left = rest,
-            None => break,
+        match &mut least {
+            Some(equals) => match load.compare(equals.load) {
+                Ordering::Less => *equals = Equals::only(place, load),
+                Ordering::Equal => equals.add(place, load),
+                Ordering::Greater => {}
+            },
+            None => least = Some(Equals::only(place, load)),
         }
     }
-    // Other workers may have given something to all of them in the meantime.
-    last.or_else(|| eligible.by_weight(random))
+    least.map(|equals| equals.choose(eligible, random))
 }
 
-/// Up to so many endpoints are all looked at.
+/// Places with the same load.
+struct Equals {
+    /// That of the first; the others may have other weights.
+    load: Load,
+    /// A bit for each place.
+    places: u32,
+    /// The weight of all.
+    weight: u64,
+    /// Whether all have the same weight.
+    is_even: bool,
+}
+
+impl Equals {
+    const fn only(place: usize, load: Load) -> Self {
+        Self {
+            load,
+            places: 1 << place,
+            weight: load.weight,
+            is_even: true,
+        }
+    }
+
+    const fn add(&mut self, place: usize, load: Load) {
+        self.places |= 1 << place;
+        self.weight += load.weight;
+        self.is_even &= load.weight == self.load.weight;
+    }
+
+    /// One of them, as likely as its weight says.
+    fn choose(&self, eligible: &Eligible<'_>, random: u64) -> usize {
+        let mut places = self.places;
+        if self.is_even {
+            for _ in 0..scale(random, u64::from(places.count_ones())) {
+                places &= places - 1;
+            }
+            return first(places);
+        }
+        let mut left = scale(random, self.weight);
+        // The last one needs no look.
+        while places.count_ones() > 1 {
+            let weight = eligible
+                .load(first(places))
+                .map_or(0, |(_, load)| load.weight);
+            match left.checked_sub(weight) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+            places &= places - 1;
+        }
+        first(places)
+    }
+}
+
+/// The place of the lowest bit.
+const fn first(places: u32) -> usize {
+    places.trailing_zeros() as usize
+}
+
+/// Up to so many endpoints are all looked at: as many as fit into the bits of [`Equals`].
 const WALKED: usize = 32;
 /// In a larger set one drawn by weight is compared with so many others.
 const RIVALS: usize = 4;
@@ -114,6 +157,24 @@ mod tests {
         for index in [0, 2, 3] {
             assert!(shares[index].abs_diff(10_000) < 450, "{shares:?}");
         }
+    }
+
+    #[test]
+    fn idle_endpoints_of_different_weights_are_chosen_by_weight() {
+        // As many as are walked, so that every bit is used.
+        let mut weights = vec![1; 32];
+        weights[0] = 8;
+        weights[31] = 9;
+        let pool = pool(Policy::LeastConnections, &weights);
+        let shares = shares(&pool, 47_000);
+        assert!(shares[0].abs_diff(8_000) < 450, "{shares:?}");
+        assert!(shares[31].abs_diff(9_000) < 450, "{shares:?}");
+        assert!(
+            shares[1..31]
+                .iter()
+                .all(|share| share.abs_diff(1_000) < 160),
+            "{shares:?}"
+        );
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub use settings::{
     LoadBound, Percent, Policy, Settings, SubsetFallback, SubsetSettings, ZoneSettings,
 };
 pub use state::{EndpointState, EndpointStates, Health};
-pub use sticky::{StickyId, StickyKey};
+pub use sticky::{StickyCookie, StickyId, StickyKey};
 
 #[cfg(test)]
 mod testing;

@@ -127,6 +127,17 @@ impl Pool {
         self.sticky.ids.get(index).copied()
     }
 
+    /// Whether the endpoint of a session is here, in that subset, and neither unhealthy nor out of service.
+    #[must_use]
+    pub fn has_session(&self, id: StickyId, subset: Option<&str>) -> bool {
+        let index = self.sticky.by_id.get(&id);
+        index.is_some_and(|index| {
+            let state = self.endpoints.get(*index).map(|endpoint| &endpoint.state);
+            state.is_some_and(|state| state.is_in_service() && state.is_healthy())
+                && subset.is_none_or(|value| self.is_in(*index, value))
+        })
+    }
+
     /// Whether any endpoint could be picked: not all are unhealthy, out of service or without weight.
     #[must_use]
     pub fn is_usable(&self) -> bool {
@@ -206,36 +217,40 @@ impl Pool {
     }
 
     fn chosen(&self, context: &PickContext<'_>) -> Option<(&Arc<Endpoint>, Choice<'_>)> {
-        let choice = self
-            .stuck(context)
-            .or_else(|| self.choose(context, self.changes.count()))?;
+        let choice = self.choose(context, self.changes.count())?;
         Some((self.endpoints.get(choice.index)?, choice))
     }
 
     fn choose(&self, context: &PickContext<'_>, changes: u64) -> Option<Choice<'_>> {
+        let own = self.stuck(context);
+        let any = || own.or_else(|| self.whole.choose(context, changes));
         let (Some(subsets), Some(value)) = (&self.subsets, context.subset) else {
-            return self.whole.choose(context, changes);
+            return any();
         };
-        let of = |value| subsets.by_value.get(value)?.choose(context, changes);
+        let of = |value: &str| {
+            own.filter(|own| self.is_in(own.index, value))
+                .or_else(|| subsets.by_value.get(value)?.choose(context, changes))
+        };
         of(value).or_else(|| match &subsets.settings.fallback {
             SubsetFallback::Refuse => None,
-            SubsetFallback::Any => self.whole.choose(context, changes),
+            SubsetFallback::Any => any(),
             SubsetFallback::Subset(other) => of(other),
         })
+    }
+
+    /// Whether the endpoint with that index is in the subset of that value.
+    fn is_in(&self, index: usize, value: &str) -> bool {
+        let label = self.subsets.as_ref().map(|subsets| &subsets.settings.label);
+        self.metadata(index)
+            .zip(label)
+            .is_some_and(|(own, label)| own.label(label) == Some(value))
     }
 
     /// The session's own endpoint, if it can serve.
     fn stuck(&self, context: &PickContext<'_>) -> Option<Choice<'_>> {
         let index = *self.sticky.by_id.get(&context.sticky?)?;
         let endpoint = self.endpoints.get(index)?;
-        let is_wanted = match (&self.subsets, context.subset) {
-            (Some(subsets), Some(value)) => {
-                self.metadata(index)?.label(&subsets.settings.label) == Some(value)
-            }
-            (None, _) | (_, None) => true,
-        };
-        let can_serve = is_wanted
-            && endpoint.weight > 0
+        let can_serve = endpoint.weight > 0
             && endpoint.state.is_available(context.now_ms)
             && endpoint.state.has_room(context.endpoint_requests)
             && !context.tried.contains(&index);
@@ -585,6 +600,26 @@ mod tests {
     #[test]
     fn without_sticky_sessions_nobody_has_a_name() {
         assert_eq!(pool(Policy::Random, &[1]).sticky_id(0), None);
+    }
+
+    #[test]
+    fn a_session_stays_at_whoever_serves_instead_of_its_subset() {
+        for fallback in [SubsetFallback::Any, SubsetFallback::Subset("2".into())] {
+            let settings = Settings {
+                sticky: sticky().sticky,
+                ..by_version(fallback)
+            };
+            let members = ["1", "2", "2"].map(|version| labelled("version", version));
+            let pool = Upstream::default().build(settings, members);
+            pool.endpoints()[0].state.set_health(false, "", UNIX_EPOCH);
+            let context = PickContext {
+                sticky: pool.sticky_id(2),
+                ..wanting("1", &[])
+            };
+            for _ in 0..10 {
+                assert_eq!(pool.pick_for(&context).unwrap().index(), 2);
+            }
+        }
     }
 
     #[test]

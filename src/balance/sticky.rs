@@ -19,6 +19,15 @@ pub struct StickyKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StickyId([u8; ID_LENGTH]);
 
+/// What a cookie says that is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StickyCookie {
+    /// The endpoint that the session is at.
+    pub id: StickyId,
+    /// Until when it is good, in seconds of Unix time; `None` for as long as its key.
+    pub expires: Option<u64>,
+}
+
 impl StickyKey {
     /// The key of the upstream of that name. The secret should have 32 random bytes.
     #[must_use]
@@ -53,15 +62,19 @@ impl StickyKey {
         }
     }
 
-    /// The endpoint that a cookie's value names; `None` if it is malformed, expired or not signed by this key.
+    /// What a cookie's value says; `None` if it is malformed, expired or not signed by this key.
     #[must_use]
-    pub fn read(&self, value: &[u8], now: u64) -> Option<StickyId> {
+    pub fn read(&self, value: &[u8], now: u64) -> Option<StickyCookie> {
         let bytes = decode(value)?;
         let (id, rest) = bytes.split_first_chunk()?;
         let (expires, signature) = rest.split_first_chunk()?;
         let id = StickyId(*id);
         constant_time::verify_slices_are_equal(&self.signature(id, *expires), signature).ok()?;
-        (now < u64::from_be_bytes(*expires)).then_some(id)
+        let expires = u64::from_be_bytes(*expires);
+        (now < expires).then_some(StickyCookie {
+            id,
+            expires: (expires != NEVER).then_some(expires),
+        })
     }
 
     /// Half of the digest, as RFC 2104, section 5 allows.
@@ -134,7 +147,11 @@ mod tests {
         let cookie = cookie(&key, Some(1_000));
         assert_eq!(cookie.len(), 64);
         assert!(cookie.iter().all(u8::is_ascii_hexdigit));
-        assert_eq!(key.read(&cookie, 999), Some(key.id(address())));
+        let read = StickyCookie {
+            id: key.id(address()),
+            expires: Some(1_000),
+        };
+        assert_eq!(key.read(&cookie, 999), Some(read));
         assert_eq!(key.read(&cookie, 1_000), None);
     }
 
@@ -142,7 +159,11 @@ mod tests {
     fn a_cookie_without_an_end_is_good_for_ever() {
         let key = key();
         let cookie = cookie(&key, None);
-        assert_eq!(key.read(&cookie, u64::MAX - 1), Some(key.id(address())));
+        let read = StickyCookie {
+            id: key.id(address()),
+            expires: None,
+        };
+        assert_eq!(key.read(&cookie, u64::MAX - 1), Some(read));
     }
 
     #[test]

@@ -2,43 +2,35 @@
 
 use super::{Compiler, help_with};
 use crate::{
-    balance::{LoadBound, Metadata, Percent, Policy, Settings},
+    balance::{LoadBound, Percent, Policy, Settings},
     config::{self, Code, percent, upstream::Balance},
     filters::{Phase, Template},
 };
 
-/// Everything that decides which endpoint is chosen.
-pub(super) fn balance(upstream: &config::Upstream) -> Settings {
-    let policy = match upstream.balance.value {
-        Balance::RoundRobin => Policy::RoundRobin,
-        Balance::Random => Policy::Random,
-        Balance::LeastConnections => Policy::LeastConnections,
-        Balance::P2c => Policy::P2c,
-        Balance::PeakEwma => Policy::PeakEwma,
-        Balance::Hash => Policy::Hash,
-    };
-    let load_bound = match upstream.hash_load_bound.as_ref().map(|bound| bound.value) {
-        None => LoadBound::default(),
-        Some(percent::LoadBound::Off) => LoadBound::NONE,
-        Some(percent::LoadBound::At(hundredths)) => LoadBound::new(hundredths).unwrap_or_default(),
-    };
-    Settings {
-        load_bound,
-        panic_threshold: Percent::new(upstream.panic_threshold.hundredths()).unwrap_or_default(),
-        slow_start: upstream.slow_start.value,
-        ..policy.into()
-    }
-}
-
-/// Where an endpoint stands among the others.
-pub(super) fn metadata(endpoint: &config::upstream::Endpoint) -> Metadata {
-    Metadata {
-        tier: u8::from(endpoint.backup.value),
-        ..Metadata::default()
-    }
-}
-
 impl Compiler<'_> {
+    /// Everything that decides which endpoint is chosen.
+    pub(super) fn balance(&mut self, upstream: &config::Upstream) -> Settings {
+        Settings {
+            load_bound: load_bound(upstream),
+            panic_threshold: self.panic_threshold(upstream),
+            slow_start: upstream.slow_start.value,
+            zone: self.zone(upstream),
+            ..policy(upstream).into()
+        }
+    }
+
+    fn panic_threshold(&mut self, upstream: &config::Upstream) -> Percent {
+        let threshold = &upstream.panic_threshold;
+        if threshold.hundredths() > 0 && upstream.health.is_none() && upstream.is_whole("health") {
+            self.without_effect(
+                threshold,
+                "`panic_threshold` has no effect: nobody checks the endpoints",
+            )
+            .help("add a check, for example: health = { path = \"/healthz\" }");
+        }
+        Percent::new(threshold.hundredths()).unwrap_or_default()
+    }
+
     /// What `balance = "hash"` goes by.
     pub(super) fn hash(&mut self, upstream: &config::Upstream) -> Option<Template> {
         if upstream.balance.value != Balance::Hash {
@@ -107,5 +99,24 @@ impl Compiler<'_> {
                     .help(format!("write `balance = \"hash\"`, or take `{key}` away"));
             }
         }
+    }
+}
+
+fn policy(upstream: &config::Upstream) -> Policy {
+    match upstream.balance.value {
+        Balance::RoundRobin => Policy::RoundRobin,
+        Balance::Random => Policy::Random,
+        Balance::LeastConnections => Policy::LeastConnections,
+        Balance::P2c => Policy::P2c,
+        Balance::PeakEwma => Policy::PeakEwma,
+        Balance::Hash => Policy::Hash,
+    }
+}
+
+fn load_bound(upstream: &config::Upstream) -> LoadBound {
+    match upstream.hash_load_bound.as_ref().map(|bound| bound.value) {
+        None => LoadBound::default(),
+        Some(percent::LoadBound::Off) => LoadBound::NONE,
+        Some(percent::LoadBound::At(hundredths)) => LoadBound::new(hundredths).unwrap_or_default(),
     }
 }

@@ -12,6 +12,8 @@ mod listener;
 mod process;
 mod retry;
 mod route;
+mod sets;
+mod sticky;
 mod stores;
 mod timeouts;
 mod tls;
@@ -124,6 +126,11 @@ impl Compiler<'_> {
             Some(written) => format!("`{key}`: what \"{written}\" stands for cannot be used here"),
         };
         self.found.error(code, value.place, message)
+    }
+
+    /// A warning about a setting that changes nothing as things are.
+    fn without_effect<T>(&mut self, value: &Placed<T>, what: impl Into<String>) -> &mut Diagnostic {
+        self.found.warning(Code::WithoutEffect, value.place, what)
     }
 }
 

@@ -155,12 +155,14 @@ impl Compiler<'_> {
         let filters = self.chain(&route.filters, &shape);
         let retry = self.route_retry(route);
         let timeouts = self.route_timeouts(route);
+        let subset = self.subset_of_route(route);
         let action = self.action(route, &shape, upstreams)?;
         Some(Route {
             name: route.name.as_str().into(),
             filters,
             action,
             timeouts,
+            subset,
             retry,
             metrics: self.stores.metrics.route(route.name.as_str()),
         })
@@ -238,9 +240,11 @@ impl Compiler<'_> {
         let targets: Vec<Option<SplitTarget>> = shares
             .iter()
             .map(|share| {
+                let subset = share.subset.as_ref();
                 Some(SplitTarget {
                     upstream: self.known_upstream(&share.upstream, upstreams)?,
                     weight: share.weight.get(),
+                    subset: subset.and_then(|subset| self.routed_subset(subset, &share.upstream)),
                 })
             })
             .collect();

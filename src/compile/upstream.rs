@@ -9,10 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{
-    Compiler, Upstreams,
-    balance::{balance, metadata},
-};
+use super::{Compiler, Upstreams, sets::metadata};
 use crate::{
     balance::{ConnectionId, Endpoint, Member, Pool, Settings, UpstreamLoad},
     config::{self, Code, Placed},
@@ -53,9 +50,13 @@ impl Compiler<'_> {
                 metadata: metadata(endpoint),
             })
             .collect();
+        let (subsets, subset_choice) = self.subsets(name, upstream).unzip();
+        let sticky = self.sticky(name, upstream);
         let balance = Settings {
+            subsets,
+            sticky: sticky.as_ref().map(|sticky| Arc::clone(&sticky.key)),
             limits: self.limits(name, upstream),
-            ..balance(upstream)
+            ..self.balance(upstream)
         };
         let hash = self.hash(upstream);
         let timeouts = self.upstream_timeouts(upstream);
@@ -67,6 +68,8 @@ impl Compiler<'_> {
             pool: ArcSwap::from_pointee(pool),
             balance,
             hash,
+            subset_choice,
+            sticky,
             configured,
             transport,
             timeouts,
@@ -104,6 +107,7 @@ impl Compiler<'_> {
                     .help("give it a larger `weight` instead");
             }
         }
+        self.check_tiers(name, upstream);
     }
 
     /// The endpoints that need no name to be resolved. The others join when their names are.

@@ -60,7 +60,7 @@ codes! {
     BadName = "bad_name",
     /// A secret that cannot be found.
     MissingSecret = "missing_secret",
-    /// A reference to a secret that cannot be understood.
+    /// A secret that is too short or none, or a reference to one that cannot be understood.
     BadSecret = "bad_secret",
     /// A table that may be written once is written in two files.
     DuplicateTable = "duplicate_table",
@@ -100,6 +100,14 @@ codes! {
     UnknownUpstream = "unknown_upstream",
     /// An upstream that no route names.
     UnusedUpstream = "unused_upstream",
+    /// A cookie that browsers would not keep.
+    BadCookie = "bad_cookie",
+    /// A subset that cannot be chosen.
+    BadSubset = "bad_subset",
+    /// A subset that no endpoint is in.
+    EmptySubset = "empty_subset",
+    /// A setting that changes nothing as things are.
+    WithoutEffect = "without_effect",
     /// An upstream without endpoints.
     NoEndpoints = "no_endpoints",
     /// A configuration that serves nothing.

@@ -24,8 +24,8 @@ settings! {
     /// Changes the header fields of the request before it is forwarded: first `remove`, then `set`, then `add`. Values
     /// may have variables: `${client_ip}`, `${client_port}`, `${host}`, `${method}`, `${path}`, `${query}`, `${scheme}`,
     /// `${listener}`, `${route}`, `${upstream}`, `${request_id}`, `${protocol}`, `${tls_version}`, `${sni}`,
-    /// `${client_certificate_subject}`, `${request_header.NAME}`, `${capture.NAME}`; `$${` stands for `${`. A value that
-    /// comes out empty leaves no field.
+    /// `${client_certificate_subject}`, `${request_header.NAME}`, `${cookie.NAME}`, `${query.NAME}` (a parameter of
+    /// the query, decoded), `${capture.NAME}`; `$${` stands for `${`. A value that comes out empty leaves no field.
     pub struct RequestHeaders = "[[route.filters]] of kind `request_headers`" {
         /// Fields that replace all fields of the same name, and those that a reader might take for them (`x_user` for
         /// `x-user`).

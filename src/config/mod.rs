@@ -14,6 +14,8 @@ pub mod listener;
 pub mod retry;
 pub mod route;
 pub mod server;
+pub mod sets;
+pub mod sticky;
 pub mod upstream;
 
 // The types that values have.

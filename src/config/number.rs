@@ -54,7 +54,7 @@ macro_rules! whole_numbers {
     )*};
 }
 
-whole_numbers! { u16 i32 }
+whole_numbers! { u8 u16 i32 }
 
 macro_rules! counts {
     ($($type:ty, $plain:ty;)*) => {$(

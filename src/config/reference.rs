@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::config::{
         access_log, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters, limits,
-        listener, place::Sources, retry, route, server, table, upstream,
+        listener, place::Sources, retry, route, server, sets, sticky, table, upstream,
     };
 
     #[test]
@@ -225,7 +225,8 @@ mod tests {
         let file = sources.add(Path::new(T::TITLE), text.clone());
         let mut found = Diagnostics::new(sources);
         let parsed = toml::de::DeValue::parse(&text).unwrap();
-        let mut decoder = Decoder::new(&mut found, Path::new(""), &|_| None);
+        let variables = |_: &str| Some("secret".to_owned());
+        let mut decoder = Decoder::new(&mut found, Path::new(""), &variables);
         let read = table::read::<T>(Node::root(parsed.get_ref(), file), None, &mut decoder);
         assert!(found.is_empty(), "{found}");
         assert!(read.is_some());
@@ -254,6 +255,8 @@ mod tests {
             read_examples::<route::Respond>(),
             read_examples::<upstream::Upstream>(),
             read_examples::<upstream::Endpoint>(),
+            read_examples::<sets::Subset>(),
+            read_examples::<sticky::Sticky>(),
             read_examples::<upstream::UpstreamTls>(),
             read_examples::<limits::Limits>(),
             read_examples::<crate::config::health::Health>(),

@@ -64,6 +64,9 @@ settings! {
             example [{ kind = "request_headers", set = { "x-gateway" = "portcullis" } }];
         /// Forwards to this upstream.
         upstream: String = optional, example "users";
+        /// Keeps the requests to the endpoints of `upstream` that have this label: the one that the upstream's `subset`
+        /// goes by.
+        subset: Map<String> = optional, example { version = "2" };
         /// Forwards to several upstreams, by weight.
         split: Vec<Placed<Share>> = optional,
             example [{ upstream = "orders", weight = 95 }, { upstream = "orders-next", weight = 5 }];
@@ -81,6 +84,8 @@ settings! {
         upstream: String = required, example "orders";
         /// The share in relation to the sum of all weights.
         weight: Weight = default(1), example 95;
+        /// Keeps the share to the endpoints that have this label, as the route's `subset` does.
+        subset: Map<String> = optional, example { version = "2" };
     }
 }
 

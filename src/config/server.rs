@@ -9,6 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
+    address::Name,
     place::Placed,
     settings::{choices, settings},
 };
@@ -24,6 +25,8 @@ settings! {
         /// Peers whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` are believed. From everyone else
         /// these fields are replaced by what the gateway sees itself.
         trusted_proxies: Vec<Placed<IpNet>> = default([]), example ["10.0.0.0/8", "192.168.1.7"];
+        /// The zone that the gateway is in, such as a data centre. Endpoints of the same `zone` go first.
+        zone: Name = optional, example "a";
         /// Open client connections of all listeners together. More are closed at once.
         max_connections: NonZeroUsize = default(15000);
     }

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use toml::de::DeValue;
 
 use super::{
-    address::HostPort,
+    address::{HostPort, Name},
     code::Code,
     decode::{Decoder, Node, Setting},
     health::Health,
@@ -17,8 +17,10 @@ use super::{
     percent::{LoadBound, Percent},
     place::Placed,
     retry::Retry,
-    setting::{FilePath, TemplateText},
+    sets::Subset,
+    setting::{FilePath, Map, TemplateText},
     settings::{choices, settings},
+    sticky::Sticky,
     units::Timeout,
 };
 
@@ -39,6 +41,14 @@ settings! {
         /// When a smaller share of the endpoints passes its checks, all of them get requests: rather that than crush
         /// the rest. It goes for the backups apart. `"0%"` means never.
         panic_threshold: Percent = default("0%"), example "30%";
+        /// When a smaller share (by weight) of the endpoints of the gateway's own zone passes its checks, some requests go
+        /// to other zones: so many that none of the own zone gets more than it would at this share. `"0%"`: only when
+        /// none is left. Without this key: 70%. Needs `zone` in `[server]`.
+        zone_spill_below: Percent = optional, example "50%";
+        /// Lets requests be kept to a part of the endpoints.
+        subset: Subset = optional, example { label = "version", header = "x-version" };
+        /// Keeps each client at its endpoint by a cookie.
+        sticky: Sticky = optional, example { cookie = "users-at", secret = "${env:STICKY_SECRET}" };
         /// The time in which the share of an endpoint grows to its full size after it joined, recovered or was enabled
         /// again. `"0s"`: at once.
         slow_start: Duration = default("0s"), example "30s";
@@ -82,8 +92,15 @@ settings! {
         address: HostPort = required, example "10.0.0.1:9001";
         /// The share of the requests in relation to the other endpoints.
         weight: Weight = default(1), example 3;
-        /// Whether it gets requests only while none of the others is available.
+        /// Whether it gets requests only while none of the others is available: the same as `tier = 1`.
         backup: bool = default(false), example true;
+        /// The tier: an endpoint gets requests only while none of a lower tier is available. Without this key: 0, or 1
+        /// with `backup`.
+        tier: u8 = optional, example 2;
+        /// The zone that it is in, such as a data centre.
+        zone: Name = optional, example "a";
+        /// Names and values that tell endpoints apart, for `subset`.
+        labels: Map<String> = default({}), example { version = "2" };
     }
 }
 

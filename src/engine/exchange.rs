@@ -59,11 +59,12 @@ pub(crate) trait Client: Source + Sink {
     fn tunnel(&mut self);
 }
 
-/// The heads of one exchange, recycled by the worker.
+/// The heads of one exchange and its working memory, recycled by the worker.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
+    pub(crate) workspace: Vec<u8>,
 }
 
 /// What goes from one attempt of an exchange to the next.
@@ -139,7 +140,9 @@ impl<'a, C: Client> Carrier<'a, C> {
     async fn answer(&mut self, answer: &Reply) {
         let grpc = grpc_reply(&self.scratch.request, answer);
         let answer = grpc.as_ref().unwrap_or(answer);
-        let Scratch { request, response } = &mut *self.scratch;
+        let Scratch {
+            request, response, ..
+        } = &mut *self.scratch;
         head_of(answer, &self.worker.date(), response);
         let worker = self.worker;
         self.exchange
@@ -155,7 +158,9 @@ impl<'a, C: Client> Carrier<'a, C> {
     /// Passes an answer on that an earlier attempt brought, since the later ones brought none.
     async fn pass_on(&mut self, answer: SpareAnswer) -> Result<(), Fault> {
         let worker = self.worker;
-        let Scratch { request, response } = &mut *self.scratch;
+        let Scratch {
+            request, response, ..
+        } = &mut *self.scratch;
         *response = answer.head;
         self.exchange
             .respond(request, response, &mut || worker.random())?;
@@ -317,7 +322,9 @@ impl<'a, C: Client> Carrier<'a, C> {
         };
         let outcome = match head {
             Ok(length) => {
-                let Scratch { request, response } = &mut *self.scratch;
+                let Scratch {
+                    request, response, ..
+                } = &mut *self.scratch;
                 if let Some(fault) = self.exchange.unwanted(request, response) {
                     let failure = (fault, progress(remote, &transfer));
                     let moment = self.worker.moment();
@@ -383,7 +390,9 @@ impl<'a, C: Client> Carrier<'a, C> {
     ) -> Result<BodyLength, Fault> {
         let mut interim = 0;
         loop {
-            let Scratch { request, response } = &mut *self.scratch;
+            let Scratch {
+                request, response, ..
+            } = &mut *self.scratch;
             let (client, deadline) = (&mut *self.client, self.deadline);
             let length = poll_fn(|cx| {
                 transfer.poll_head(cx, client, remote, deadline, &request.method, response)
@@ -419,7 +428,9 @@ impl<'a, C: Client> Carrier<'a, C> {
         transfer: &mut Transfer<'_, '_>,
         length: BodyLength,
     ) -> Result<(), Fault> {
-        let Scratch { request, response } = &mut *self.scratch;
+        let Scratch {
+            request, response, ..
+        } = &mut *self.scratch;
         let upgraded = response.status == 101;
         let worker = self.worker;
         self.exchange

@@ -21,13 +21,15 @@ impl<'a> Recorded<'a> {
         scratch: &'a mut Scratch,
         started: Instant,
     ) -> Self {
+        let mut exchange = Exchange::begin(
+            worker.snapshot(),
+            Rc::clone(connection),
+            started,
+            Instant::now(),
+        );
+        exchange.swap_workspace(&mut scratch.workspace);
         Self {
-            exchange: Exchange::begin(
-                worker.snapshot(),
-                Rc::clone(connection),
-                started,
-                Instant::now(),
-            ),
+            exchange,
             worker,
             scratch,
         }
@@ -50,5 +52,6 @@ impl Drop for Recorded<'_> {
             .record(&self.scratch.request, |record, touched| {
                 worker.record(log.as_deref(), record, touched);
             });
+        self.exchange.swap_workspace(&mut self.scratch.workspace);
     }
 }

@@ -26,6 +26,7 @@ use crate::http::{RequestHead, ResponseHead};
 
 pub use chain::{Chain, Flow, Reply};
 pub use context::{CaptureView, Context, Original, TlsFacts};
+pub use names::is_field_name;
 pub use setting::{RouteShape, SettingError};
 pub use template::{Phase, Template, TemplateError};
 

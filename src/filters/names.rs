@@ -6,7 +6,7 @@ use crate::http::{Fields, Known};
 
 /// Checks the name of a field that a filter shall change.
 pub(super) fn check(key: &'static str, name: &str, phase: Phase) -> Result<(), SettingError> {
-    if name.is_empty() || !name.bytes().all(is_token) {
+    if !is_field_name(name) {
         let message = format!("{name:?} is not the name of a header field");
         return Err(SettingError::new(key, message).at(name));
     }
@@ -32,6 +32,12 @@ pub(super) fn check(key: &'static str, name: &str, phase: Phase) -> Result<(), S
         _ => return Ok(()),
     };
     Err(SettingError::new(key, message).at(name))
+}
+
+/// Whether it is a name that a field can have (RFC 9110 section 5.1).
+#[must_use]
+pub fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(is_token)
 }
 
 /// Removes every field that a reader might take for `name`: any case, and `_` or `.` for `-`. Interfaces in the manner

@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn every_variable_has_its_value() {
-        let mut trial = Trial::new("/u/7", "a=1");
+        let mut trial = Trial::new("/u/7", "a=1&b=%0Ax%20y");
         trial.tls = Some(TlsFacts {
             version: "TLSv1.3",
             sni: Some("api.test"),
@@ -167,6 +167,7 @@ mod tests {
         trial.request_id = "r-1".into();
         trial.request.fields.push(b"X-A", b"1");
         trial.request.fields.push(b"x-a", b"2");
+        trial.request.fields.push(b"Cookie", b"user=ann; User=bob");
         trial.response.fields.push(b"Server", b"s");
         for (name, value) in [
             ("client_ip", "192.0.2.7"),
@@ -174,7 +175,12 @@ mod tests {
             ("host", "api.test"),
             ("method", "GET"),
             ("path", "/u/7"),
-            ("query", "a=1"),
+            ("query", "a=1&b=%0Ax%20y"),
+            ("query.a", "1"),
+            ("query.b", "x y"),
+            ("query.absent", ""),
+            ("cookie.user", "ann"),
+            ("cookie.absent", ""),
             ("scheme", "https"),
             ("listener", "web"),
             ("route", "users"),
@@ -244,6 +250,9 @@ mod tests {
             suggestion("${request_header.Host}").as_deref(),
             Some("${host}")
         );
+        assert_eq!(suggestion("${cookies.a}").as_deref(), Some("${cookie.a}"));
+        assert_eq!(suggestion("${cookie}").as_deref(), Some("${cookie.NAME}"));
+        assert_eq!(suggestion("${cookie.a b}"), None);
         assert_eq!(suggestion("${zzzzzz}"), None);
         assert_eq!(suggestion("${request_header.a b}"), None);
         assert!(Template::parse("${host", Phase::Request).is_err());

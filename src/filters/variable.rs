@@ -7,7 +7,7 @@ use super::context::Context;
 use super::names;
 use super::setting::nearest;
 use super::template::{Phase, TemplateError};
-use crate::http::{RequestHead, ResponseHead};
+use crate::http::{RequestHead, ResponseHead, cookies, query_parameter};
 
 /// Something that a template shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) enum Variable {
     Status,
     RequestHeader(Box<str>),
     ResponseHeader(Box<str>),
+    Cookie(Box<str>),
+    QueryParameter(Box<str>),
     Capture(Box<str>),
 }
 
@@ -63,6 +65,10 @@ impl Variable {
                 "{part:?} is not the name of a header field"
             )));
         }
+        if family == "cookie" && !part.bytes().all(names::is_token) {
+            let message = format!("{part:?} is not the name of a cookie");
+            return Err(TemplateError::new(message));
+        }
         if family == "request_header" && part.eq_ignore_ascii_case("host") {
             let mut error = TemplateError::new("the host is part of the request's target");
             error.suggestion = Some("${host}".into());
@@ -71,6 +77,8 @@ impl Variable {
         match family {
             "request_header" => Ok(Self::RequestHeader(part.into())),
             "response_header" => Ok(Self::ResponseHeader(part.into())),
+            "cookie" => Ok(Self::Cookie(part.into())),
+            "query" => Ok(Self::QueryParameter(part.into())),
             "capture" => Ok(Self::Capture(part.into())),
             _ => {
                 let mut error = unknown(name);
@@ -107,6 +115,15 @@ impl Variable {
                     joined(response.fields.all_named(name.as_bytes()), out);
                 }
                 return;
+            }
+            Self::Cookie(name) => {
+                let value = cookies(&request.fields, name.as_bytes()).next();
+                return push_clean(value.unwrap_or_default(), out);
+            }
+            Self::QueryParameter(name) => {
+                let query = cx.original.query(request).unwrap_or_default();
+                let value = query_parameter(query, name);
+                return out.extend(value.into_iter().flatten().filter(is_clean));
             }
             Self::Host => cx.original.host(request),
             Self::Method => request.method.as_str(),
@@ -162,12 +179,15 @@ fn joined<'a>(values: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
 /// Appends the bytes that a field value can hold (RFC 9110 section 5.5): CR, LF, NUL and other control characters are
 /// left out, so that a value stays one value.
 fn push_clean(value: &[u8], out: &mut Vec<u8>) {
-    let clean = |byte: &u8| *byte == b'\t' || !byte.is_ascii_control();
-    if value.iter().all(clean) {
+    if value.iter().all(is_clean) {
         out.extend_from_slice(value);
     } else {
-        out.extend(value.iter().copied().filter(clean));
+        out.extend(value.iter().copied().filter(is_clean));
     }
+}
+
+fn is_clean(byte: &u8) -> bool {
+    *byte == b'\t' || !byte.is_ascii_control()
 }
 
 const SIMPLE: [(&str, Variable); 16] = [
@@ -192,4 +212,10 @@ const SIMPLE: [(&str, Variable); 16] = [
     ("status", Variable::Status),
 ];
 
-const FAMILIES: [&str; 3] = ["request_header", "response_header", "capture"];
+const FAMILIES: [&str; 5] = [
+    "request_header",
+    "response_header",
+    "cookie",
+    "query",
+    "capture",
+];

@@ -4,14 +4,13 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{Exchange, Fault, forwarded, reply_of};
 use crate::{
-    balance::key_hash,
     filters::{Flow, Reply},
     http::{
         BodyLength, Known, Method, RequestHead, accepts_trailers, expects_continue,
         strip_hop_by_hop, upgrade_token,
     },
     routing::{self, Candidate},
-    snapshot::{Action, Route, SplitTarget, Upstream},
+    snapshot::{Action, Route, SplitTarget},
 };
 
 /// What happens to a request.
@@ -123,17 +122,33 @@ impl Exchange {
         let Some(route) = self.route.as_ref().map(Arc::clone) else {
             return Flow::Continue;
         };
-        self.choose_upstream(&route.action, random);
+        self.choose_upstream(head, &route, random);
         let mut cx = self.context(&route, random);
         route.filters.on_request(head, &mut cx)
     }
 
-    fn choose_upstream(&mut self, action: &Action, random: &mut dyn FnMut() -> u64) {
-        self.upstream = match action {
-            Action::Forward(upstream) => Some(Arc::clone(upstream)),
-            Action::Split(targets) => share(targets, random()).map(Arc::clone),
-            Action::Redirect(_) | Action::Respond(_) => None,
+    fn choose_upstream(
+        &mut self,
+        head: &RequestHead,
+        route: &Route,
+        random: &mut dyn FnMut() -> u64,
+    ) {
+        let (upstream, subset) = match &route.action {
+            Action::Forward(upstream) => {
+                self.find_session(head, upstream);
+                (upstream, &route.subset)
+            }
+            Action::Split(targets) => {
+                let target = self.share_of_session(head, targets);
+                match target.or_else(|| share(targets, random())) {
+                    Some(target) => (&target.upstream, &target.subset),
+                    None => return,
+                }
+            }
+            Action::Redirect(_) | Action::Respond(_) => return,
         };
+        self.upstream = Some(Arc::clone(upstream));
+        self.wishes.route_to(subset.as_deref());
     }
 
     fn act(&mut self, head: &RequestHead, random: &mut dyn FnMut() -> u64) -> Verdict {
@@ -148,43 +163,23 @@ impl Exchange {
                 Verdict::Answer(respond.answer(head, &self.context(&route, random)))
             }
             Action::Forward(_) | Action::Split(_) => {
-                self.key = self.hash(head, &route, random);
+                self.wish(head, &route, random);
                 Verdict::Forward
             }
         }
     }
-
-    /// What the upstream's hash goes by, once for all attempts; `None` without a hash, or if it comes out empty.
-    fn hash(
-        &mut self,
-        head: &RequestHead,
-        route: &Route,
-        random: &mut dyn FnMut() -> u64,
-    ) -> Option<u64> {
-        let upstream = self.upstream.as_ref().map(Arc::clone)?;
-        let template = upstream.hash.as_ref()?;
-        let mut text = std::mem::take(&mut self.workspace);
-        text.clear();
-        template.render(head, None, &self.context(route, random), &mut text);
-        let key = (!text.is_empty()).then(|| key_hash(&text));
-        self.workspace = text;
-        key
-    }
 }
 
-/// The upstream whose share of the whole the number falls into.
-fn share(targets: &[SplitTarget], random: u64) -> Option<&Arc<Upstream>> {
+/// The target whose share of the whole the number falls into.
+fn share(targets: &[SplitTarget], random: u64) -> Option<&SplitTarget> {
     let whole: u64 = targets.iter().map(|target| u64::from(target.weight)).sum();
     let mut rest = random.checked_rem(whole)?;
-    targets
-        .iter()
-        .find(|target| {
-            let weight = u64::from(target.weight);
-            let here = rest < weight;
-            rest = rest.saturating_sub(weight);
-            here
-        })
-        .map(|target| &target.upstream)
+    targets.iter().find(|target| {
+        let weight = u64::from(target.weight);
+        let here = rest < weight;
+        rest = rest.saturating_sub(weight);
+        here
+    })
 }
 
 /// What routes are matched against.

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::{
     Connection, Fault, Moment, Origin, Outcome, Progress, Retry, attempts::Attempts, grpc_status,
-    retry,
+    retry, session::Session, wishes::Wishes,
 };
 use crate::{
     balance::{Endpoint, Lease, Limits, PickContext, Refusal},
@@ -36,20 +36,22 @@ pub struct Exchange {
     pub(super) request_id: String,
     /// What filters have changed in the target.
     original: Original,
-    /// Working memory of the filters and of the hash.
+    /// Working memory of the filters, the hash and the cookie of a session.
     pub(super) workspace: Vec<u8>,
     /// The length of the request's body.
     pub(super) length: BodyLength,
     /// The protocol that the client wants to switch to; empty if none.
     pub(super) upgrade: SmallVec<[u8; 16]>,
     pub(super) started: Instant,
-    started_at: SystemTime,
+    pub(super) started_at: SystemTime,
     head_time: Duration,
     /// Whether the request is a gRPC call, and when its client gives up.
     pub(super) is_call: bool,
     pub(super) deadline: Option<Instant>,
-    /// What the upstream's hash goes by.
-    pub(super) key: Option<u64>,
+    /// The session that the request belongs to.
+    pub(super) session: Session,
+    /// What the request wishes of the choice of its endpoint.
+    pub(super) wishes: Wishes,
     pub(super) attempts: Attempts,
     pub(super) outcome: Outcome,
 }
@@ -88,20 +90,26 @@ impl Exchange {
             head_time,
             is_call: false,
             deadline: None,
-            key: None,
+            session: Session::default(),
+            wishes: Wishes::default(),
             attempts: Attempts::default(),
             outcome: Outcome::default(),
         }
+    }
+
+    /// Exchanges the working memory for another one: whoever carries exchanges lends each the memory of the one before.
+    pub fn swap_workspace(&mut self, workspace: &mut Vec<u8>) {
+        std::mem::swap(&mut self.workspace, workspace);
     }
 
     /// Chooses the endpoint for the next attempt.
     pub fn select(&mut self, now_ms: u64, random: u64) -> Result<Lease, Fault> {
         let upstream = self.upstream.as_ref().ok_or(Fault::Internal)?;
         let pool = upstream.pool.load();
-        let context = PickContext {
-            key: self.key,
+        let context = self.wishes.context(PickContext {
+            sticky: self.session.at(),
             ..PickContext::new(now_ms, random, &self.attempts.tried)
-        };
+        });
         let lease = pool
             .lease(&context)
             .or_else(|refusal| {
@@ -117,12 +125,16 @@ impl Exchange {
                 }
             })
             .map_err(|refusal| match refusal {
+                Refusal::NoEndpoint if pool.is_usable() && self.wishes.subset().is_some() => {
+                    Fault::NoSubset
+                }
                 Refusal::NoEndpoint => Fault::NoEndpoint,
                 Refusal::Full => Fault::UpstreamOverloaded,
             })?;
         self.outcome.attempts += 1;
         self.outcome.first_byte = None;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
+        self.session.serve(pool.sticky_id(lease.index()));
         Ok(lease)
     }
 
@@ -199,6 +211,7 @@ impl Exchange {
         self.outcome.reason = "";
         self.outcome.grpc_status = grpc_status(&response.fields);
         self.filter_response(request, response, random);
+        self.keep_session(response);
         Ok(())
     }
 

@@ -23,6 +23,8 @@ pub enum Fault {
     ClientStalled,
     /// The upstream has no endpoint that may be used.
     NoEndpoint,
+    /// The subset that the request wants has no endpoint that may be used.
+    NoSubset,
     /// The upstream, or each of its endpoints, has as much as it takes, and nobody may wait.
     UpstreamOverloaded,
     /// The same, and as many wait as may.
@@ -86,6 +88,7 @@ impl Fault {
             // Nobody is told: the figure nginx uses in logs.
             Self::ClientGone | Self::ClientStalled => 499,
             Self::NoEndpoint
+            | Self::NoSubset
             | Self::UpstreamOverloaded
             | Self::QueueFull
             | Self::QueueTimeout
@@ -120,6 +123,7 @@ impl Fault {
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
             Self::NoEndpoint => "no_endpoint",
+            Self::NoSubset => "no_subset",
             Self::UpstreamOverloaded => "upstream_overloaded",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
@@ -162,6 +166,7 @@ impl Fault {
             | Self::ClientGone
             | Self::ClientStalled => Blame::Client,
             Self::NoEndpoint
+            | Self::NoSubset
             | Self::UpstreamOverloaded
             | Self::QueueFull
             | Self::QueueTimeout

@@ -14,7 +14,9 @@ mod grpc;
 mod outcome;
 mod reply;
 mod retry;
+mod session;
 mod timeouts;
+mod wishes;
 
 pub use attempts::Moment;
 pub use connection::{Connection, TlsSession};

@@ -19,6 +19,7 @@ pub fn reply_of(fault: Fault) -> Reply {
     fields.push(b"content-type", b"text/plain; charset=utf-8");
     match fault {
         Fault::NoEndpoint
+        | Fault::NoSubset
         | Fault::UpstreamOverloaded
         | Fault::QueueFull
         | Fault::QueueTimeout

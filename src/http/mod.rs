@@ -12,9 +12,11 @@ mod limits;
 
 mod authority;
 mod path;
+mod query;
 mod target;
 
 mod connection;
+mod cookies;
 mod framing;
 mod trailers;
 
@@ -25,9 +27,11 @@ pub use authority::parse_authority;
 pub use connection::{
     accepts_trailers, expects_continue, is_hop_by_hop, keep_alive, strip_hop_by_hop, upgrade_token,
 };
+pub use cookies::cookies;
 pub use error::HeadError;
 pub use fields::{Field, Fields, Known};
 pub use framing::{BodyLength, content_length, request_body, response_body};
 pub use head::{Method, RequestHead, ResponseHead, TargetForm, Version};
 pub use limits::{HeadLimits, MAX_FIELDS};
 pub use path::normalise_path;
+pub use query::query_parameter;

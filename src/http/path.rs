@@ -140,7 +140,7 @@ const fn is_path_byte(byte: u8) -> bool {
     )
 }
 
-fn escape_value(high: u8, low: u8) -> Option<u8> {
+pub(super) fn escape_value(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }

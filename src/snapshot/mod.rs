@@ -23,7 +23,9 @@ pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
 pub use retry::{GrpcCodes, RetryConditions, RetryPlan};
 pub use route::{Action, Route, SplitTarget};
 pub use timeouts::{ExchangeTimeouts, RouteTimeouts, UpstreamTimeouts};
-pub use upstream::{HostedEndpoint, Protocol, ServerIdentity, Transport, Upstream};
+pub use upstream::{
+    HostedEndpoint, Protocol, ServerIdentity, StickyPlan, SubsetChoice, Transport, Upstream,
+};
 
 /// Everything a request may need to know, frozen.
 #[derive(Debug)]

@@ -18,6 +18,8 @@ pub struct Route {
     pub filters: Chain,
     /// The end of the chain.
     pub action: Action,
+    /// The subset of the upstream that requests are kept to, with [`Action::Forward`].
+    pub subset: Option<Box<str>>,
     /// How long the exchange and its parts may take.
     pub timeouts: RouteTimeouts,
     /// When an attempt is followed by another; `None`: as the upstream says.
@@ -46,4 +48,6 @@ pub struct SplitTarget {
     pub upstream: Arc<Upstream>,
     /// The share in relation to the sum of all.
     pub weight: u32,
+    /// The subset of the upstream that the share is kept to.
+    pub subset: Option<Box<str>>,
 }

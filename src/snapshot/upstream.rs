@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 
 use super::{HealthPlan, RetryPlan, UpstreamTimeouts};
 use crate::{
-    balance::{Metadata, Pool, RetryBudget, RetryCounts, Settings},
+    balance::{Metadata, Pool, RetryBudget, RetryCounts, Settings, StickyKey},
     filters::Template,
     observe::UpstreamMetrics,
 };
@@ -24,6 +24,10 @@ pub struct Upstream {
     pub balance: Settings,
     /// What [`balance::Policy::Hash`](crate::balance::Policy::Hash) goes by; `None` with other policies.
     pub hash: Option<Template>,
+    /// How requests say which subset they want; `None` without subsets.
+    pub subset_choice: Option<SubsetChoice>,
+    /// The cookie of sticky sessions; `None` without them.
+    pub sticky: Option<StickyPlan>,
     /// The endpoints as configured, in order, for those who resolve names.
     pub configured: Vec<HostedEndpoint>,
     /// What is spoken, and over what.
@@ -42,6 +46,30 @@ pub struct Upstream {
     pub health: Option<HealthPlan>,
     /// Where this upstream's figures go.
     pub metrics: Arc<UpstreamMetrics>,
+}
+
+/// How a request says which subset of an upstream it wants, if its route does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubsetChoice {
+    /// The header field whose value names the subset.
+    pub header: Option<Box<str>>,
+    /// The subset of requests that name none; `None`: any endpoint.
+    pub default: Option<Box<str>>,
+}
+
+/// The cookie of sticky sessions.
+#[derive(Debug)]
+pub struct StickyPlan {
+    /// What it is signed with, and what it calls endpoints; the pool has the same.
+    pub key: Arc<StickyKey>,
+    /// Its name.
+    pub cookie: Box<str>,
+    /// How long a session lasts that is not used, in seconds; `None`: as long as the browser runs.
+    pub ttl: Option<u64>,
+    /// What stands behind the value, but for the time and `Secure`.
+    pub attributes: Box<str>,
+    /// Whether it is `Secure`; `None`: if the client came over TLS.
+    pub secure: Option<bool>,
 }
 
 /// An endpoint as configured: an address or a host name, and its weight.

@@ -222,6 +222,89 @@ async fn a_hash_keeps_each_key_at_its_endpoint() {
 }
 
 #[tokio::test]
+async fn a_hash_goes_by_any_part_of_the_request() {
+    let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
+    type Ask = fn(&str) -> Request;
+    let cases: [(&str, Ask); 5] = [
+        ("${cookie.user}", |user| {
+            Request::get("/").header("cookie", &format!("a=1; user={user}; b=2"))
+        }),
+        ("${query.user}", |user| {
+            Request::get(&format!("/?a=1&user={user}&b=2"))
+        }),
+        ("${request_header.x-user}", |user| {
+            Request::get("/").header("x-user", user)
+        }),
+        ("${path}", |user| Request::get(&format!("/{user}?a=1"))),
+        ("${host} of ${method}", |user| {
+            Request::get("/").host(&format!("{user}.test"))
+        }),
+    ];
+    for (hash, ask) in cases {
+        let gateway = Gateway::start(
+            r#"
+            [[route]]
+            name = "all"
+            upstream = "app"
+            [upstream.app]
+            balance = "hash"
+            hash = "<hash>"
+            endpoints = ["<a>", "<b>"]
+            "#,
+            &[("hash", &hash), ("a", &a), ("b", &b)],
+        )
+        .await;
+        let mut client = gateway.connect().await;
+        let mut shares = [0, 0];
+        for user in 0..60 {
+            let user = format!("user{user}");
+            let first = client.ask(ask(&user)).await;
+            assert_eq!(first.status, 200, "{hash}");
+            for _ in 0..2 {
+                let again = client.ask(ask(&user)).await;
+                assert_eq!(again.text(), first.text(), "{hash}");
+            }
+            shares[usize::from(first.text() == "a")] += 1;
+        }
+        assert!(
+            shares.iter().all(|share| *share >= 10),
+            "{hash}: {shares:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_hash_by_client_address_tells_clients_apart() {
+    let (a, b) = (Origin::answering("a").await, Origin::answering("b").await);
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "hash"
+        hash = "${client_ip}"
+        endpoints = ["<a>", "<b>"]
+        "#,
+        &[("a", &a), ("b", &b)],
+    )
+    .await;
+    let web = gateway.web().await;
+    let mut seen = std::collections::BTreeSet::new();
+    for last in 1..=30 {
+        let address = format!("127.0.0.{last}");
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            let mut client = Client::connect_from(&address, web).await;
+            answers.push(client.ask(Request::get("/")).await.text().to_owned());
+        }
+        assert_eq!(answers[0], answers[1]);
+        seen.extend(answers);
+    }
+    assert_eq!(seen.len(), 2);
+}
+
+#[tokio::test]
 async fn a_hot_key_spills_over_unless_there_is_no_bound() {
     for (bound, busiest) in [
         ("", 5),
@@ -456,4 +539,71 @@ async fn an_endpoint_that_joins_gets_its_share_slowly() {
     let order = order(&gateway, 200).await;
     let share = order.iter().filter(|name| *name == "new").count();
     assert!(share < 50, "{share} of 200");
+}
+
+#[tokio::test]
+async fn what_is_in_flight_counts_on_after_a_reload() {
+    let gate = Gate::new();
+    let (a, b) = (
+        Origin::behind(&gate, "a").await,
+        Origin::behind(&gate, "b").await,
+    );
+    let text = r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "least_connections"
+        endpoints = [<endpoints>]
+        "#;
+    let one = format!("\"{a}\"");
+    let gateway = Gateway::start(text, &[("endpoints", &one)]).await;
+    let mut clients = hold(&gateway, &gate, 1..=3, "").await;
+    let both = format!("\"{b}\", \"{a}\"");
+    gateway.reload(text, &[("endpoints", &both)]).await;
+    // The new one is as busy as the old one when it has as many.
+    clients.extend(hold(&gateway, &gate, 4..=6, "").await);
+    assert_eq!((a.seen().len(), b.seen().len()), (3, 3));
+    clients.extend(hold(&gateway, &gate, 7..=8, "").await);
+    assert_eq!((a.seen().len(), b.seen().len()), (4, 4));
+    release(&gate, clients).await;
+}
+
+#[tokio::test]
+async fn latencies_are_remembered_over_a_reload() {
+    let (slow, gate) = Origin::gated("slow").await;
+    let (quick, new) = (
+        Origin::answering("quick").await,
+        Origin::answering("new").await,
+    );
+    let text = r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        balance = "peak_ewma"
+        endpoints = [<endpoints>]
+        "#;
+    let two = format!("\"{slow}\", \"{quick}\"");
+    let gateway = Gateway::start(text, &[("endpoints", &two)]).await;
+    let mut clients = vec![gateway.connect().await, gateway.connect().await];
+    for client in &mut clients {
+        client.send(&Request::get("/").bytes()).await;
+    }
+    gate.reached(1).await;
+    order(&gateway, 200).await;
+    release(&gate, clients).await;
+    // Who joins is asked once to be known, and who was slow is known to be.
+    let three = format!("\"{new}\", \"{slow}\", \"{quick}\"");
+    gateway.reload(text, &[("endpoints", &three)]).await;
+    let after = order(&gateway, 60).await;
+    let share = |name: &str| after.iter().filter(|other| *other == name).count();
+    assert!(share("slow") < 20, "{after:?}");
+    assert!(share("new") > 0, "{after:?}");
+    let shown = gateway.ask_admin(Request::get("/upstreams")).await.json();
+    let latency = |at: usize| {
+        let endpoint = &shown["upstreams"]["app"]["endpoints"][at];
+        endpoint["latency_ms"].as_f64().expect("a latency")
+    };
+    assert!(latency(1) > latency(2));
 }

@@ -41,6 +41,10 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "forwarded::case_47_a_trusted_chain_is_read_from_right_to_left",
             ),
             (
+                "zone",
+                "sets::the_own_zone_goes_first_as_long_as_enough_of_it_is_healthy",
+            ),
+            (
                 "max_connections",
                 "limits::connections_of_all_listeners_together_have_a_cap",
             ),
@@ -217,6 +221,10 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ),
             ("filters", "filters::filters_work_the_same_over_http2"),
             ("upstream", "routing::a_split_keeps_its_weights"),
+            (
+                "subset",
+                "sets::a_route_or_a_share_of_a_split_chooses_the_subset",
+            ),
             ("split", "routing::a_split_keeps_its_weights"),
             (
                 "redirect",
@@ -301,6 +309,10 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("upstream", "routing::a_split_keeps_its_weights"),
             ("weight", "routing::a_split_keeps_its_weights"),
+            (
+                "subset",
+                "sets::a_route_or_a_share_of_a_split_chooses_the_subset",
+            ),
         ],
     ),
     (
@@ -353,6 +365,12 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "panic_threshold",
                 "balance::below_the_panic_threshold_the_sick_get_requests_too",
             ),
+            (
+                "zone_spill_below",
+                "sets::what_is_too_much_for_the_own_zone_spills_over",
+            ),
+            ("subset", "sets::a_header_field_chooses_the_subset"),
+            ("sticky", "sticky::a_cookie_keeps_a_client_at_its_endpoint"),
             (
                 "slow_start",
                 "balance::an_endpoint_that_joins_gets_its_share_slowly",
@@ -483,6 +501,54 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "balance::round_robin_is_smooth_and_keeps_the_weights",
             ),
             ("backup", "balance::a_backup_serves_only_while_no_other_can"),
+            ("tier", "sets::tiers_are_used_one_after_the_other"),
+            (
+                "zone",
+                "sets::the_own_zone_goes_first_as_long_as_enough_of_it_is_healthy",
+            ),
+            ("labels", "sets::a_header_field_chooses_the_subset"),
+        ],
+    ),
+    (
+        "[upstream.NAME.subset]",
+        &[
+            ("label", "sets::a_header_field_chooses_the_subset"),
+            ("header", "sets::a_header_field_chooses_the_subset"),
+            (
+                "default",
+                "sets::requests_that_name_no_subset_may_have_a_default",
+            ),
+            (
+                "fallback",
+                "sets::who_serves_instead_of_a_subset_is_configured",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.sticky]",
+        &[
+            ("cookie", "sticky::a_cookie_keeps_a_client_at_its_endpoint"),
+            (
+                "secret",
+                "sticky::a_cookie_says_nothing_of_the_endpoint_and_cannot_be_made_up",
+            ),
+            (
+                "ttl",
+                "sticky::a_session_that_is_used_is_prolonged_before_it_ends",
+            ),
+            (
+                "path",
+                "sticky::the_cookie_has_the_attributes_that_are_configured",
+            ),
+            (
+                "domain",
+                "sticky::the_cookie_has_the_attributes_that_are_configured",
+            ),
+            ("secure", "sticky::over_tls_the_cookie_is_for_tls_alone"),
+            (
+                "same_site",
+                "sticky::the_cookie_has_the_attributes_that_are_configured",
+            ),
         ],
     ),
     (

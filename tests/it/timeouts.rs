@@ -229,7 +229,7 @@ async fn a_route_has_its_own_idle_time_for_tunnels() {
         &[("app", &origin)],
     )
     .await;
-    let mut socket = websocket(gateway.web().await, "/").await;
+    let socket = websocket(gateway.web().await, "/").await;
     socket.ended().await;
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::status::time;
 use crate::{
-    balance::{Endpoint, EndpointState, Limits, Metadata},
+    balance::{Breaker, BreakerPhase, Endpoint, EndpointState, Limits, Metadata},
     snapshot::{Protocol, Snapshot, Upstream},
 };
 
@@ -46,6 +46,7 @@ fn upstream(upstream: &Upstream, now_ms: u64) -> Value {
         "tls": upstream.transport.tls.is_some(),
         "checked": upstream.health.is_some(),
         "limits": upstream.balance.limits.as_deref().map(limits),
+        "breaker": upstream.balance.breaker.as_deref().map(|each| breaker(each, now_ms)),
         "endpoints": endpoints,
         "unresolved": unresolved,
     })
@@ -55,9 +56,21 @@ fn limits(limits: &Limits) -> Value {
     json!({
         "requests": limits.requests,
         "endpoint_requests": limits.endpoint_requests,
+        "adaptive": limits.found().map(|(limit, baseline)| json!({
+            "limit": limit,
+            "baseline_ms": baseline.map(|baseline| baseline.as_secs_f64() * 1e3),
+        })),
         "queue": limits.queue.map(|queue| queue.places),
         "in_flight": limits.load.in_flight(),
         "waiting": limits.load.queue().waiting(),
+    })
+}
+
+fn breaker(breaker: &Breaker, now_ms: u64) -> Value {
+    let (phase, open_for_ms) = breaker.phase(now_ms).unwrap_or((BreakerPhase::Closed, 0));
+    json!({
+        "state": phase.as_str(),
+        "open_for_ms": open_for_ms,
     })
 }
 

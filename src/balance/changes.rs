@@ -36,10 +36,6 @@ impl Watchers {
         }
     }
 
-    pub(super) fn upstream(&self) -> &UpstreamLoad {
-        &self.upstream
-    }
-
     pub(super) fn add(&self, changes: &Arc<Changes>) {
         let mut watchers = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         watchers.retain(|watcher| watcher.strong_count() > 0);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::breaker::{Breaker, Pass};
 use super::cursor::Cursor;
 use super::endpoint::Endpoint;
 use super::limits::Limits;
@@ -14,8 +15,10 @@ pub struct Lease {
     index: usize,
     /// Where the endpoint's set counts it too.
     counter: Option<Arc<Cursor>>,
-    /// Whether the upstream as a whole counts it too.
-    is_limited: bool,
+    /// What limits the upstream as a whole, if that counts it too.
+    limits: Option<Arc<Limits>>,
+    /// The leave of the upstream's breaker, if it has one.
+    pass: Option<Pass>,
 }
 
 impl Lease {
@@ -30,7 +33,7 @@ impl Lease {
 
     /// The same for an endpoint and an upstream with limits; `None` when one of them has as much as it takes.
     pub(super) fn take_within(
-        limits: &Limits,
+        limits: &Arc<Limits>,
         endpoint: &Arc<Endpoint>,
         index: usize,
         counter: Option<&Arc<Cursor>>,
@@ -41,8 +44,8 @@ impl Lease {
             None => endpoint.state.taken(),
         }
         let mut lease = Self::of_taken(endpoint, index, counter);
-        lease.is_limited = limits.take();
-        if lease.is_limited {
+        if limits.take() {
+            lease.limits = Some(Arc::clone(limits));
             return Some(lease);
         }
         drop(lease);
@@ -59,7 +62,42 @@ impl Lease {
             endpoint: Arc::clone(endpoint),
             index,
             counter: counter.map(Arc::clone),
-            is_limited: false,
+            limits: None,
+            pass: None,
+        }
+    }
+
+    /// The same lease with the leave of the breaker.
+    pub(super) fn passed(mut self, pass: Option<Pass>) -> Self {
+        self.pass = pass;
+        self
+    }
+
+    /// Whose leave the attempt has; `None` without a breaker.
+    #[must_use]
+    pub fn breaker(&self) -> Option<&Breaker> {
+        self.pass.as_ref().map(|pass| &**pass.breaker())
+    }
+
+    /// Tells the breaker whether the attempt failed. It may be told again: an answer may begin well and break off.
+    pub fn judge(&self, failed: bool, now_ms: u64) {
+        if let Some(pass) = &self.pass {
+            pass.judge(failed, now_ms);
+        }
+    }
+
+    /// Whether somebody wants to know how long the endpoint takes, not counting the client.
+    #[must_use]
+    pub fn is_measured(&self) -> bool {
+        self.limits
+            .as_ref()
+            .is_some_and(|limits| limits.adaptive.is_some())
+    }
+
+    /// Notes how long the endpoint took from the end of the request to its answer, or was waited for in vain.
+    pub fn measured(&self, took: Duration, now_ms: u64) {
+        if let Some(limits) = &self.limits {
+            limits.note(took, now_ms);
         }
     }
 
@@ -99,8 +137,8 @@ impl Drop for Lease {
             counter.given_back();
         }
         // Last: whoever is called finds both places free.
-        if self.is_limited {
-            self.endpoint.state.upstream().given_back();
+        if let Some(limits) = &self.limits {
+            limits.load.given_back();
         }
     }
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::adaptive::Adaptive;
 use super::load::UpstreamLoad;
 
 /// How much an upstream and each of its endpoints take at the same time, and what is in flight.
@@ -13,6 +14,8 @@ pub struct Limits {
     pub requests: Option<NonZeroU32>,
     /// Exchanges in flight at one endpoint; `None`: any number.
     pub endpoint_requests: Option<NonZeroU32>,
+    /// How the number of exchanges at all endpoints together is found out; `None`: it is not.
+    pub adaptive: Option<Adaptive>,
     /// Who may wait for a place; `None`: nobody.
     pub queue: Option<QueueSettings>,
     /// What is in flight, shared with the snapshots before and after.
@@ -35,6 +38,10 @@ pub enum Refusal {
     NoEndpoint,
     /// There are endpoints, but they have as much as they take.
     Full,
+    /// As many are in flight as the latency of the answers allows.
+    Slow,
+    /// The breaker is open. The number says after how many milliseconds it tries again.
+    BreakerOpen(u64),
 }
 
 impl Limits {
@@ -48,8 +55,45 @@ impl Limits {
         self.load.taken_below(self.most())
     }
 
+    /// What does not allow another one, if the upstream as a whole does not.
+    pub(super) fn refusal(&self) -> Refusal {
+        let adaptive = self.adaptive_limit();
+        let fixed = self.requests.map_or(u32::MAX, NonZeroU32::get);
+        if adaptive < fixed && self.load.in_flight() >= adaptive {
+            Refusal::Slow
+        } else {
+            Refusal::Full
+        }
+    }
+
+    /// The limit that was found out, and the latency that it goes by; `None` if none is looked for.
+    #[must_use]
+    pub fn found(&self) -> Option<(u32, Option<Duration>)> {
+        let settings = self.adaptive.as_ref()?;
+        let state = self.load.adaptive();
+        Some((state.limit(settings), state.baseline()))
+    }
+
+    /// Notes how long an endpoint took for an answer.
+    pub(super) fn note(&self, took: Duration, now_ms: u64) {
+        let Some(settings) = &self.adaptive else {
+            return;
+        };
+        let in_flight = self.load.in_flight();
+        if self.load.adaptive().note(settings, took, in_flight, now_ms) {
+            self.load.queue().call();
+        }
+    }
+
     fn most(&self) -> u32 {
-        self.requests.map_or(u32::MAX, NonZeroU32::get)
+        let fixed = self.requests.map_or(u32::MAX, NonZeroU32::get);
+        fixed.min(self.adaptive_limit())
+    }
+
+    fn adaptive_limit(&self) -> u32 {
+        self.adaptive
+            .as_ref()
+            .map_or(u32::MAX, |settings| self.load.adaptive().limit(settings))
     }
 }
 
@@ -64,6 +108,7 @@ mod tests {
             requests: NonZeroU32::new(requests),
             endpoint_requests: NonZeroU32::new(endpoint_requests),
             queue: None,
+            adaptive: None,
             load: upstream.load(),
         }
     }
@@ -149,6 +194,33 @@ mod tests {
         assert!(pool(3, 0).lease(&ANY).is_ok());
         drop(held);
         assert!(pool(1, 1).lease(&ANY).is_ok());
+    }
+
+    #[test]
+    fn the_limit_that_was_found_out_holds_and_says_so() {
+        let upstream = Upstream::default();
+        let limits = |requests| Limits {
+            adaptive: Some(Adaptive {
+                min: 2,
+                max: 100,
+                tolerance: 1.5,
+                window: Duration::from_millis(100),
+            }),
+            ..limited(&upstream, requests, 0)
+        };
+        let pool = upstream.pool(settings(Policy::Random, limits(3)), &[1, 1]);
+        let first = pool.lease(&ANY).unwrap();
+        let second = pool.lease(&ANY).unwrap();
+        assert_eq!(pool.lease(&ANY).unwrap_err(), Refusal::Slow);
+        for _ in 0..10 {
+            second.measured(Duration::from_millis(5), 1_000);
+        }
+        // It has doubled, so now the fixed limit is the smaller one.
+        let _third = pool.lease(&ANY).unwrap();
+        assert_eq!(pool.lease(&ANY).unwrap_err(), Refusal::Full);
+        drop((first, second));
+        let found = limits(3).found();
+        assert_eq!(found, Some((4, Some(Duration::from_millis(5)))));
     }
 
     #[test]

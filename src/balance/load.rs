@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::adaptive::AdaptiveState;
+use super::breaker::{BreakerPhase, BreakerState};
 use super::queue::Queue;
-use crate::observe::metrics::UpstreamFigures;
+use crate::observe::metrics::{BreakerFigures, UpstreamFigures};
 
 /// What is remembered of an upstream as a whole, by its name and across reloads.
 ///
@@ -15,6 +17,8 @@ use crate::observe::metrics::UpstreamFigures;
 pub struct UpstreamLoad {
     in_flight: AtomicU32,
     queue: Arc<Queue>,
+    breaker: BreakerState,
+    adaptive: AdaptiveState,
 }
 
 impl UpstreamLoad {
@@ -28,6 +32,16 @@ impl UpstreamLoad {
     #[must_use]
     pub const fn queue(&self) -> &Arc<Queue> {
         &self.queue
+    }
+
+    /// What the breaker has seen, if there is one.
+    pub(super) const fn breaker(&self) -> &BreakerState {
+        &self.breaker
+    }
+
+    /// What is known of its latency, if that limits it.
+    pub(super) const fn adaptive(&self) -> &AdaptiveState {
+        &self.adaptive
     }
 
     /// Counts one more, unless there are `most`.
@@ -45,6 +59,25 @@ impl UpstreamLoad {
 impl UpstreamFigures for UpstreamLoad {
     fn waiting(&self) -> u64 {
         u64::from(self.queue.waiting())
+    }
+
+    fn concurrency_limit(&self) -> Option<u64> {
+        self.adaptive.shown().map(u64::from)
+    }
+
+    fn breaker(&self) -> Option<BreakerFigures> {
+        let phase = self.breaker.shown()?;
+        Some(BreakerFigures {
+            state: match phase {
+                BreakerPhase::Closed => 0,
+                BreakerPhase::HalfOpen => 1,
+                BreakerPhase::Open => 2,
+            },
+            transitions: self
+                .breaker
+                .transitions()
+                .map(|(phase, count)| (phase.as_str(), count)),
+        })
     }
 }
 

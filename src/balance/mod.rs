@@ -14,6 +14,10 @@ mod pool;
 mod settings;
 mod sticky;
 
+mod adaptive;
+mod breaker;
+mod failures;
+mod gradient;
 mod limits;
 mod load;
 mod queue;
@@ -40,7 +44,9 @@ mod ramp;
 mod state;
 mod weights;
 
+pub use adaptive::Adaptive;
 pub use administration::Administration;
+pub use breaker::{Breaker, BreakerPhase};
 pub use budget::{RetryBudget, RetryCounts};
 pub use context::PickContext;
 pub use cursor::Cursor;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use super::breaker::Breaker;
 use super::changes::Changes;
 use super::context::PickContext;
 use super::cursor::Cursor;
@@ -26,6 +27,7 @@ pub struct Pool {
     sticky: Sticky,
     panics: bool,
     limits: Option<Arc<Limits>>,
+    breaker: Option<Arc<Breaker>>,
     changes: Arc<Changes>,
 }
 
@@ -103,6 +105,7 @@ impl Pool {
                 .map_or_else(Sticky::default, |key| Sticky::new(key, &endpoints)),
             panics: settings.panic_threshold > Percent::default(),
             limits: settings.limits.as_ref().map(Arc::clone),
+            breaker: settings.breaker.as_ref().map(Arc::clone),
             endpoints: endpoints.into(),
             metadata: metadata.into(),
             changes,
@@ -169,8 +172,17 @@ impl Pool {
     /// requests to the others.
     ///
     /// # Errors
-    /// There is no such endpoint, or those that there are take no more.
+    /// There is no such endpoint, or those that there are take no more, or the upstream is left alone.
     pub fn lease(&self, context: &PickContext<'_>) -> Result<Lease, Refusal> {
+        let Some(breaker) = &self.breaker else {
+            return self.lease_unbroken(context);
+        };
+        let pass = breaker.admit(context.now_ms);
+        let pass = pass.map_err(Refusal::BreakerOpen)?;
+        Ok(self.lease_unbroken(context)?.passed(Some(pass)))
+    }
+
+    fn lease_unbroken(&self, context: &PickContext<'_>) -> Result<Lease, Refusal> {
         if let Some(limits) = &self.limits {
             return self.lease_within(limits, context);
         }
@@ -192,7 +204,11 @@ impl Pool {
         })
     }
 
-    fn lease_within(&self, limits: &Limits, context: &PickContext<'_>) -> Result<Lease, Refusal> {
+    fn lease_within(
+        &self,
+        limits: &Arc<Limits>,
+        context: &PickContext<'_>,
+    ) -> Result<Lease, Refusal> {
         let limited = PickContext {
             endpoint_requests: limits.endpoint_requests,
             ..*context
@@ -211,7 +227,7 @@ impl Pool {
             }
         }
         match self.chosen(context) {
-            Some(_) => Err(Refusal::Full),
+            Some(_) => Err(limits.refusal()),
             None => Err(Refusal::NoEndpoint),
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::breaker::Breaker;
 use super::limits::Limits;
 use super::sticky::StickyKey;
 
@@ -74,6 +75,8 @@ pub struct Settings {
     pub sticky: Option<Arc<StickyKey>>,
     /// How much the upstream takes at the same time; `None`: anything, and nobody counts.
     pub limits: Option<Arc<Limits>>,
+    /// When it is left alone because it fails; `None`: never.
+    pub breaker: Option<Arc<Breaker>>,
 }
 
 impl From<Policy> for Settings {

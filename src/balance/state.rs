@@ -221,11 +221,6 @@ impl EndpointState {
         most.is_none_or(|most| self.in_flight() < most.get())
     }
 
-    /// The upstream as a whole.
-    pub(super) fn upstream(&self) -> &UpstreamLoad {
-        self.watchers.upstream()
-    }
-
     pub(super) fn given_back(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Compiler;
 use crate::{
-    balance::{Limits, QueueSettings},
+    balance::{Adaptive, Limits, QueueSettings},
     config::{self, Code, Placed},
 };
 
@@ -15,24 +15,57 @@ impl Compiler<'_> {
         name: &str,
         upstream: &config::Upstream,
     ) -> Option<Arc<Limits>> {
-        let written = upstream.limits.as_ref()?;
-        let queue = self.queue(written);
-        let limited = written.requests.is_some() || written.endpoint_requests.is_some();
-        if !limited && written.broken.is_empty() {
+        let adaptive = upstream.adaptive.as_ref();
+        let adaptive = adaptive.map(|written| self.adaptive(written));
+        let written = upstream.limits.as_ref();
+        if written.is_none() && adaptive.is_none() {
+            return None;
+        }
+        let mut limits = Limits {
+            requests: None,
+            endpoint_requests: None,
+            adaptive,
+            queue: None,
+            load: self.stores.endpoints.load(name),
+        };
+        if let Some(written) = written {
+            limits.requests = written.requests.as_ref().map(|limit| limit.value);
+            limits.endpoint_requests = written.endpoint_requests.as_ref().map(|limit| limit.value);
+            limits.queue = self.queue(written);
+            // With an adaptive limit a queue alone makes sense.
+            let is_queue = upstream.adaptive.is_some() && written.queue.is_some();
+            let is_limit = limits.requests.is_some() || limits.endpoint_requests.is_some();
+            if !is_limit && !is_queue && written.broken.is_empty() && upstream.is_whole("adaptive")
+            {
+                self.found
+                    .error(
+                        Code::MissingKey,
+                        written.place,
+                        "`limits` limits nothing: it has neither `requests` nor `endpoint_requests`",
+                    )
+                    .help("for example: limits = { endpoint_requests = 100 }");
+            }
+        }
+        Some(Arc::new(limits))
+    }
+
+    fn adaptive(&mut self, written: &Placed<config::Adaptive>) -> Adaptive {
+        let (min, max) = (&written.min, &written.max);
+        if min.value > max.value && written.is_whole("min") && written.is_whole("max") {
             self.found
                 .error(
-                    Code::MissingKey,
-                    written.place,
-                    "`limits` limits nothing: it has neither `requests` nor `endpoint_requests`",
+                    Code::ConflictingKeys,
+                    min.place,
+                    format!("`min` ({}) is more than `max` ({})", min.value, max.value),
                 )
-                .help("for example: limits = { endpoint_requests = 100 }");
+                .help("the limit is found between the two");
         }
-        Some(Arc::new(Limits {
-            requests: written.requests.as_ref().map(|limit| limit.value),
-            endpoint_requests: written.endpoint_requests.as_ref().map(|limit| limit.value),
-            queue,
-            load: self.stores.endpoints.load(name),
-        }))
+        Adaptive {
+            min: min.get(),
+            max: max.get().max(min.get()),
+            tolerance: f64::from(written.tolerance.hundredths()) / 100.0,
+            window: written.window.get(),
+        }
     }
 
     fn queue(&mut self, written: &Placed<config::Limits>) -> Option<QueueSettings> {

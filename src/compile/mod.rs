@@ -5,6 +5,7 @@
 
 mod access_log;
 mod balance;
+mod breaker;
 mod filters;
 mod health;
 mod limits;

@@ -56,6 +56,7 @@ impl Compiler<'_> {
             subsets,
             sticky: sticky.as_ref().map(|sticky| Arc::clone(&sticky.key)),
             limits: self.limits(name, upstream),
+            breaker: self.breaker(name, upstream),
             ..self.balance(upstream)
         };
         let hash = self.hash(upstream);

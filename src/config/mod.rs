@@ -6,6 +6,7 @@
 
 // The language, table by table.
 pub mod access_log;
+pub mod breaker;
 pub mod document;
 pub mod filters;
 pub mod health;
@@ -47,9 +48,10 @@ mod tests;
 use serde_json::{Value as Json, json};
 
 pub use access_log::AccessLog;
+pub use breaker::Breaker;
 pub use code::Code;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
-pub use limits::Limits;
+pub use limits::{Adaptive, Limits};
 pub use listener::Listener;
 pub use load::{Loaded, load, parse_str, parse_with};
 pub use place::{Place, Placed, Sources};

@@ -16,6 +16,42 @@ pub enum LoadBound {
     At(u32),
 }
 
+/// How much more than something is taken for the same: 101 to 1000 hundredths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tolerance(u16);
+
+impl Tolerance {
+    /// The hundredths, 101 to 1000.
+    #[must_use]
+    pub fn hundredths(self) -> u16 {
+        self.0
+    }
+}
+
+impl Setting for Tolerance {
+    fn kind() -> String {
+        "percentage from 101% to 1000%".to_owned()
+    }
+
+    fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
+        const EXPECTED: &str = "a percentage such as \"150%\"";
+        decoder.parse(
+            node,
+            EXPECTED,
+            Code::OutOfRange,
+            |text| match u16::try_from(hundredths(text)?) {
+                Ok(at @ 101..=1_000) => Ok(Self(at)),
+                Ok(0..=100) => Err("it must be more than 100%"),
+                Ok(_) | Err(_) => Err("it is more than 1000%"),
+            },
+        )
+    }
+
+    fn show(&self) -> Json {
+        shown(u32::from(self.0))
+    }
+}
+
 /// A share of a whole, in hundredths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Percent(u8);

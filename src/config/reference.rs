@@ -178,8 +178,8 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        access_log, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters, limits,
-        listener, place::Sources, retry, route, server, sets, sticky, table, upstream,
+        access_log, breaker, decode::Decoder, decode::Node, diagnostics::Diagnostics, filters,
+        limits, listener, place::Sources, retry, route, server, sets, sticky, table, upstream,
     };
 
     #[test]
@@ -259,6 +259,8 @@ mod tests {
             read_examples::<sticky::Sticky>(),
             read_examples::<upstream::UpstreamTls>(),
             read_examples::<limits::Limits>(),
+            read_examples::<limits::Adaptive>(),
+            read_examples::<breaker::Breaker>(),
             read_examples::<crate::config::health::Health>(),
             read_examples::<crate::config::health::BodyMatch>(),
         ];

@@ -10,10 +10,11 @@ use toml::de::DeValue;
 
 use super::{
     address::{HostPort, Name},
+    breaker::Breaker,
     code::Code,
     decode::{Decoder, Node, Setting},
     health::Health,
-    limits::Limits,
+    limits::{Adaptive, Limits},
     percent::{LoadBound, Percent},
     place::Placed,
     retry::Retry,
@@ -80,6 +81,10 @@ settings! {
         retry: Retry = optional, example { on = ["reset", "timeout"], status = [502, 503, 504] };
         /// How much it takes at the same time. Without this key: anything.
         limits: Limits = optional, example { endpoint_requests = 100, queue = 200, queue_timeout = "2s" };
+        /// Finds out by the latency of its answers how many requests it takes at the same time.
+        adaptive: Adaptive = optional, example { min = 10, max = 500 };
+        /// Leaves it alone for a while when too many requests fail. Without this key: never. `{}` takes the defaults.
+        breaker: Breaker = optional, example { failure_share = "50%", open_for = "5s" };
         /// Checks each endpoint from time to time. Without this key, only requests tell.
         health: Health = optional, example { path = "/healthz", interval = "2s" };
     }

@@ -26,8 +26,8 @@ use crate::{
     balance::Lease,
     filters::Reply,
     gateway::{
-        Exchange, Fault, Progress, Retry, Verdict, grpc_reply, grpc_status, head_of, late_trailers,
-        reply_of,
+        Exchange, Fault, Progress, Retry, Verdict, grpc_reply, grpc_status, head_of, judged_at_end,
+        late_trailers, measured, reply_of,
     },
     http::{BodyLength, Method, RequestHead, ResponseHead},
 };
@@ -320,6 +320,10 @@ impl<'a, C: Client> Carrier<'a, C> {
             Ok(()) => self.response_head(remote, &mut transfer, lease).await,
             Err(fault) => Err(fault),
         };
+        if lease.is_measured() {
+            let head = head.as_ref().map(|_| &self.scratch.response);
+            measured(lease, head, transfer.waited(), self.worker.now_ms());
+        }
         let outcome = match head {
             Ok(length) => {
                 let Scratch {
@@ -354,6 +358,10 @@ impl<'a, C: Client> Carrier<'a, C> {
             return Err(self.failed(lease, fault, progress(remote, &transfer)));
         }
         self.exchange.trailed(remote.grpc_status());
+        if lease.breaker().is_some() {
+            let trailers = remote.grpc_status();
+            judged_at_end(lease, outcome.err(), trailers, self.worker.now_ms());
+        }
         if let Err(fault) = outcome {
             // Part of the response may be out: no other endpoint can continue it.
             self.exchange.failed(fault);
@@ -401,7 +409,8 @@ impl<'a, C: Client> Carrier<'a, C> {
             match response.status {
                 101 if self.exchange.upgrade().is_none() => return Err(Fault::UpstreamProtocol),
                 101 => {
-                    self.exchange.first_byte(lease, self.worker.now_ms());
+                    self.exchange
+                        .first_byte(lease, response, self.worker.now_ms());
                     return Ok(BodyLength::UntilClose);
                 }
                 100..=199 => {
@@ -414,7 +423,8 @@ impl<'a, C: Client> Carrier<'a, C> {
                     transfer.flush_client();
                 }
                 _ => {
-                    self.exchange.first_byte(lease, self.worker.now_ms());
+                    self.exchange
+                        .first_byte(lease, response, self.worker.now_ms());
                     return Ok(length);
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::{
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -37,6 +37,8 @@ pub(crate) struct Transfer<'r, 'a> {
     /// For whom the deadline was set, and how far the exchange was then.
     armed: Option<(Stage, u64)>,
     times: Times,
+    /// When the request was out and the wait for the endpoint began.
+    asked_at: Option<Instant>,
 }
 
 impl<'r, 'a> Transfer<'r, 'a> {
@@ -53,6 +55,7 @@ impl<'r, 'a> Transfer<'r, 'a> {
             replay,
             armed: None,
             times,
+            asked_at: None,
         }
     }
 
@@ -61,6 +64,11 @@ impl<'r, 'a> Transfer<'r, 'a> {
         self.replay.release();
         self.times.answered(is_stream);
         self.armed = None;
+    }
+
+    /// How long the endpoint has had the whole request; `None` if it has answered before that.
+    pub(crate) fn waited(&self) -> Option<Duration> {
+        self.asked_at.map(|asked| asked.elapsed())
     }
 
     /// An interim response was handed over: the client may wait for it.
@@ -177,6 +185,9 @@ impl<'r, 'a> Transfer<'r, 'a> {
         let now_armed = Some((stage, self.received.wrapping_add(self.sent)));
         if self.armed != now_armed {
             self.armed = now_armed;
+            if stage == Stage::EndpointAnswers && self.asked_at.is_none() {
+                self.asked_at = Some(Instant::now());
+            }
             deadline.set(self.times.end(stage, Instant::now()));
         }
         deadline

@@ -21,7 +21,7 @@ impl<C: Client> Carrier<'_, C> {
         };
         if limits.load.queue().waiting() == 0 {
             match self.select() {
-                Err(Fault::UpstreamOverloaded) => {}
+                Err(fault) if is_crowded(fault) => {}
                 outcome => return outcome,
             }
         }
@@ -85,7 +85,7 @@ impl<C: Client> Carrier<'_, C> {
                 // Those who wait have no use for what may be free, such as the endpoints of another subset.
                 Err(full) if full.settled => {
                     return Poll::Ready(self.select().map_err(|fault| match fault {
-                        Fault::UpstreamOverloaded => Fault::QueueFull,
+                        crowded if is_crowded(crowded) => Fault::QueueFull,
                         other => other,
                     }));
                 }
@@ -95,12 +95,11 @@ impl<C: Client> Carrier<'_, C> {
         if let Waits::Inside(ticket) = waits {
             while ticket.is_turn(cx.waker()) {
                 match self.select() {
-                    Err(Fault::UpstreamOverloaded)
-                        if self.exchange.is_room(self.worker.now_ms()) =>
-                    {
-                        ticket.pass();
+                    Err(fault) if is_crowded(fault) => {
+                        if self.exchange.is_room(self.worker.now_ms()) {
+                            ticket.pass();
+                        }
                     }
-                    Err(Fault::UpstreamOverloaded) => {}
                     outcome => return Poll::Ready(outcome),
                 }
             }
@@ -110,6 +109,11 @@ impl<C: Client> Carrier<'_, C> {
         }
         self.deadline.poll_expired(cx).map(|_| Err(late))
     }
+}
+
+/// Whether waiting helps.
+const fn is_crowded(fault: Fault) -> bool {
+    matches!(fault, Fault::UpstreamOverloaded | Fault::AdaptiveLimit)
 }
 
 /// Where an exchange is that wants a place.

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::{
     Connection, Fault, Moment, Origin, Outcome, Progress, Retry, attempts::Attempts, grpc_status,
-    retry, session::Session, wishes::Wishes,
+    judged, retry, session::Session, wishes::Wishes,
 };
 use crate::{
     balance::{Endpoint, Lease, Limits, PickContext, Refusal},
@@ -130,6 +130,8 @@ impl Exchange {
                 }
                 Refusal::NoEndpoint => Fault::NoEndpoint,
                 Refusal::Full => Fault::UpstreamOverloaded,
+                Refusal::Slow => Fault::AdaptiveLimit,
+                Refusal::BreakerOpen(left_ms) => Fault::BreakerOpen(seconds(left_ms)),
             })?;
         self.outcome.attempts += 1;
         self.outcome.first_byte = None;
@@ -186,11 +188,13 @@ impl Exchange {
             let metrics = &lease.endpoint().metrics;
             metrics.connect_failed(moment.worker, fault.reason());
         }
+        judged::failed(lease, fault, self.request_is_out(), moment.now_ms);
         self.repeat(head, lease, (fault, progress), moment)
     }
 
     /// The head of the final response has come from the endpoint.
-    pub fn first_byte(&mut self, lease: &Lease, now_ms: u64) {
+    pub fn first_byte(&mut self, lease: &Lease, head: &ResponseHead, now_ms: u64) {
+        judged::answered(lease, head, now_ms);
         if let Some(asked) = self.outcome.asked_at {
             let took = asked.elapsed();
             self.outcome.first_byte = Some(took);
@@ -284,6 +288,15 @@ impl Exchange {
     #[must_use]
     pub const fn request_length(&self) -> BodyLength {
         self.length
+    }
+
+    /// Whether the endpoint has got all of the request, so that a wait is for it and not for the client.
+    fn request_is_out(&self) -> bool {
+        match self.length {
+            BodyLength::Empty => true,
+            BodyLength::Exact(bytes) => self.outcome.received >= bytes,
+            BodyLength::Chunked | BodyLength::UntilClose => false,
+        }
     }
 
     /// The scheme that the client used.
@@ -419,6 +432,11 @@ impl Exchange {
             scratch: &mut self.workspace,
         }
     }
+}
+
+/// Whole seconds, at least one.
+fn seconds(milliseconds: u64) -> u32 {
+    u32::try_from(milliseconds.div_ceil(1_000).max(1)).unwrap_or(u32::MAX)
 }
 
 fn some(text: &str) -> Option<&str> {

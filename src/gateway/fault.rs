@@ -27,10 +27,14 @@ pub enum Fault {
     NoSubset,
     /// The upstream, or each of its endpoints, has as much as it takes, and nobody may wait.
     UpstreamOverloaded,
-    /// The same, and as many wait as may.
+    /// As much is in flight as the latency of the upstream's answers allows, and nobody may wait.
+    AdaptiveLimit,
+    /// The same as one of these, and as many wait as may.
     QueueFull,
     /// No place came free in the time that may be waited for one.
     QueueTimeout,
+    /// The upstream's circuit breaker is open; it lets the next request through after so many seconds.
+    BreakerOpen(u32),
     /// No connection to an endpoint came about.
     ConnectFailed,
     /// Connecting took too long.
@@ -90,9 +94,11 @@ impl Fault {
             Self::NoEndpoint
             | Self::NoSubset
             | Self::UpstreamOverloaded
+            | Self::AdaptiveLimit
             | Self::QueueFull
             | Self::QueueTimeout
             | Self::UpstreamGrpcStatus
+            | Self::BreakerOpen(_)
             | Self::Drained => 503,
             Self::ConnectFailed
             | Self::UpstreamTls
@@ -125,8 +131,10 @@ impl Fault {
             Self::NoEndpoint => "no_endpoint",
             Self::NoSubset => "no_subset",
             Self::UpstreamOverloaded => "upstream_overloaded",
+            Self::AdaptiveLimit => "adaptive_limit",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::BreakerOpen(_) => "breaker_open",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamTls => "upstream_tls",
@@ -168,8 +176,10 @@ impl Fault {
             Self::NoEndpoint
             | Self::NoSubset
             | Self::UpstreamOverloaded
+            | Self::AdaptiveLimit
             | Self::QueueFull
             | Self::QueueTimeout
+            | Self::BreakerOpen(_)
             | Self::ConnectFailed
             | Self::ConnectTimeout
             | Self::UpstreamTls

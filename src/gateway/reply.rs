@@ -21,9 +21,14 @@ pub fn reply_of(fault: Fault) -> Reply {
         Fault::NoEndpoint
         | Fault::NoSubset
         | Fault::UpstreamOverloaded
+        | Fault::AdaptiveLimit
         | Fault::QueueFull
         | Fault::QueueTimeout
         | Fault::Drained => fields.push(b"retry-after", RETRY_AFTER),
+        Fault::BreakerOpen(seconds) => {
+            let mut digits = itoa::Buffer::new();
+            fields.push(b"retry-after", digits.format(seconds).as_bytes());
+        }
         Fault::MethodNotAllowed => {
             fields.push(b"allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
         }

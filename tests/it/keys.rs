@@ -405,6 +405,10 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "timeouts::an_event_stream_has_an_idle_time_of_its_own",
             ),
             (
+                "retry",
+                "retry::a_status_that_is_listed_is_tried_at_another_endpoint",
+            ),
+            (
                 "idle_timeout",
                 "deadlines::an_idle_upstream_connection_is_closed_after_its_time",
             ),
@@ -417,16 +421,93 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "websocket::a_silent_tunnel_is_closed_after_its_time",
             ),
             (
-                "retry",
-                "retry::a_status_that_is_listed_is_tried_at_another_endpoint",
-            ),
-            (
                 "limits",
                 "overload::what_is_above_the_limit_of_an_upstream_is_503",
             ),
             (
+                "adaptive",
+                "overload::an_adaptive_limit_finds_out_what_the_upstream_takes",
+            ),
+            (
+                "breaker",
+                "breaker::it_opens_at_a_share_of_failures_and_closes_after_good_trials",
+            ),
+            (
                 "health",
                 "health::a_sick_endpoint_leaves_its_requests_to_the_others",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.adaptive]",
+        &[
+            (
+                "min",
+                "overload::the_bounds_of_an_adaptive_limit_are_configured",
+            ),
+            (
+                "max",
+                "overload::the_bounds_of_an_adaptive_limit_are_configured",
+            ),
+            (
+                "tolerance",
+                "overload::what_is_taken_for_normal_is_configured",
+            ),
+            (
+                "window",
+                "overload::the_bounds_of_an_adaptive_limit_are_configured",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.breaker]",
+        &[
+            (
+                "failure_share",
+                "breaker::it_opens_at_a_share_of_failures_and_closes_after_good_trials",
+            ),
+            ("window", "breaker::failures_of_long_ago_do_not_count"),
+            (
+                "minimum_requests",
+                "breaker::it_opens_at_a_share_of_failures_and_closes_after_good_trials",
+            ),
+            (
+                "consecutive_failures",
+                "breaker::failures_in_a_row_of_every_kind_open_it",
+            ),
+            (
+                "failure_status",
+                "breaker::what_counts_as_a_failure_is_configured",
+            ),
+            (
+                "open_for",
+                "breaker::a_trial_that_fails_opens_it_for_longer",
+            ),
+            (
+                "max_open_for",
+                "breaker::a_trial_that_fails_opens_it_for_longer",
+            ),
+            (
+                "trials",
+                "breaker::it_opens_at_a_share_of_failures_and_closes_after_good_trials",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.limits]",
+        &[
+            (
+                "requests",
+                "overload::what_is_above_the_limit_of_an_upstream_is_503",
+            ),
+            (
+                "endpoint_requests",
+                "overload::an_endpoint_at_its_limit_leaves_requests_to_the_others",
+            ),
+            ("queue", "overload::a_full_queue_takes_nobody"),
+            (
+                "queue_timeout",
+                "overload::who_waits_too_long_is_answered_with_503",
             ),
         ],
     ),
@@ -471,24 +552,6 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "floor",
                 "retry::case_76_retries_stay_within_the_budget_when_everything_fails",
-            ),
-        ],
-    ),
-    (
-        "[upstream.NAME.limits]",
-        &[
-            (
-                "requests",
-                "overload::what_is_above_the_limit_of_an_upstream_is_503",
-            ),
-            (
-                "endpoint_requests",
-                "overload::an_endpoint_at_its_limit_leaves_requests_to_the_others",
-            ),
-            ("queue", "overload::a_full_queue_takes_nobody"),
-            (
-                "queue_timeout",
-                "overload::who_waits_too_long_is_answered_with_503",
             ),
         ],
     ),

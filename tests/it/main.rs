@@ -9,6 +9,7 @@ mod access_log;
 mod admin;
 mod balance;
 mod benches;
+mod breaker;
 mod checks;
 mod deadlines;
 mod demo;

@@ -1,7 +1,9 @@
 //! Upstreams that are asked for more than they take: limits, and the queue before them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::harness::{
     Client, EchoClient, EchoOrigin, Gate, Gateway, H2Client, Origin, RawOrigin, Request,
@@ -555,7 +557,7 @@ async fn an_endpoint_that_never_answers_harms_no_other_upstream() {
     for _ in 0..200 {
         assert_eq!(gateway.get("/well").await.status, 200);
     }
-    let mut statuses = std::collections::BTreeMap::new();
+    let mut statuses = BTreeMap::new();
     for client in waiting {
         *statuses.entry(end(client).await.status).or_insert(0) += 1;
     }
@@ -575,4 +577,162 @@ async fn an_endpoint_that_never_answers_harms_no_other_upstream() {
         ),
         (4, 8, 18)
     );
+}
+
+/// What `/upstreams` says of the adaptive limit.
+async fn found(gateway: &Gateway) -> u64 {
+    let limit = &shown(gateway).await["adaptive"]["limit"];
+    limit.as_u64().expect("a limit")
+}
+
+/// An origin that works on one request at a time, each for so long, and the highest number that it had at once.
+async fn one_at_a_time(time: Duration) -> (Origin, Arc<AtomicUsize>) {
+    let desk = Arc::new(tokio::sync::Mutex::new(()));
+    let (present, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let origin = Origin::http(move |_seen| {
+        let now = present.fetch_add(1, Ordering::SeqCst) + 1;
+        seen.fetch_max(now, Ordering::SeqCst);
+        let (desk, present) = (Arc::clone(&desk), Arc::clone(&present));
+        async move {
+            let turn = desk.lock().await;
+            work(time).await;
+            drop(turn);
+            present.fetch_sub(1, Ordering::SeqCst);
+            ok("done")
+        }
+    })
+    .await;
+    (origin, most)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an origin that takes its time is what the limit is about"
+)]
+async fn work(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// So many clients at once, each with so many requests; how often each status came.
+async fn crowd(gateway: &Gateway, clients: usize, requests: usize) -> BTreeMap<u16, usize> {
+    let web = gateway.web().await;
+    let clients = (0..clients).map(|_| {
+        tokio::spawn(async move {
+            let mut client = Client::connect(web).await;
+            let mut statuses = Vec::new();
+            for _ in 0..requests {
+                statuses.push(client.ask(Request::get("/")).await.status);
+            }
+            statuses
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    let mut counts = BTreeMap::new();
+    for client in clients {
+        for status in client.await.expect("every answer") {
+            *counts.entry(status).or_default() += 1;
+        }
+    }
+    counts
+}
+
+#[tokio::test]
+async fn an_adaptive_limit_finds_out_what_the_upstream_takes() {
+    let (slow, most) = one_at_a_time(Duration::from_millis(2)).await;
+    let config = one(&format!(
+        "endpoints = [\"{slow}\"]\nadaptive = {{ min = 1, max = 200, window = \"10ms\" }}\n\
+         limits = {{ queue = 100, queue_timeout = \"1m\" }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    // Nobody has said that it does one thing at a time; without a limit it would have sixty before it.
+    let counts = crowd(&gateway, 60, 20).await;
+    assert_eq!(counts.into_iter().collect::<Vec<_>>(), [(200, 1_200)]);
+    assert!(most.load(Ordering::SeqCst) <= 30, "{most:?}");
+    let limit = found(&gateway).await;
+    assert!((1..=20).contains(&limit), "{limit}");
+    let metrics = gateway.metrics().await;
+    let gauge = metrics.sum(
+        "portcullis_upstream_concurrency_limit",
+        &[("upstream", "app")],
+    );
+    assert!((gauge - limit as f64).abs() < 0.1, "{gauge}");
+    // What was found out outlives a reload.
+    gateway
+        .reload(
+            &config.replace("limits = {", "limits = { requests = 150,"),
+            &[],
+        )
+        .await;
+    assert_eq!(found(&gateway).await, limit);
+}
+
+#[tokio::test]
+async fn the_bounds_of_an_adaptive_limit_are_configured() {
+    let (origin, gate) = Origin::gated("late").await;
+    let config = one(&format!(
+        "endpoints = [\"{origin}\"]\nadaptive = {{ min = 2, max = 3, window = \"1ms\" }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    // It begins with the smallest.
+    let mut held = vec![begin(&gateway, "/").await, begin(&gateway, "/").await];
+    gate.reached(2).await;
+    let refused = gateway.get("/").await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(reasons(&gateway, 1).await, ["adaptive_limit"]);
+    gate.open();
+    for client in held.drain(..) {
+        assert_eq!(end(client).await.status, 200);
+    }
+    // Each answer is an event; with ten of them the window is over, and the limit goes up to the largest.
+    within("a larger limit", async {
+        while found(&gateway).await < 3 {
+            crowd(&gateway, 2, 10).await;
+        }
+    })
+    .await;
+    // A window of an hour is never over.
+    let patient = config.replace("1ms", "1h").replace("\"app\"", "\"other\"");
+    let patient = patient.replace("upstream.app", "upstream.other");
+    gateway.reload(&patient, &[]).await;
+    crowd(&gateway, 2, 30).await;
+    let shown = gateway.ask_admin(Request::get("/upstreams")).await.json();
+    let adaptive = &shown["upstreams"]["other"]["limits"]["adaptive"];
+    assert_eq!(adaptive["limit"], 2);
+}
+
+#[tokio::test]
+async fn what_is_taken_for_normal_is_configured() {
+    let mut limits = Vec::new();
+    for tolerance in ["110%", "1000%"] {
+        let (slow, _most) = one_at_a_time(Duration::from_millis(2)).await;
+        let config = one(&format!(
+            "endpoints = [\"{slow}\"]\nlimits = {{ queue = 100, queue_timeout = \"1m\" }}\n\
+             adaptive = {{ min = 1, max = 200, window = \"10ms\", tolerance = \"{tolerance}\" }}"
+        ));
+        let gateway = Gateway::start(&config, &[]).await;
+        crowd(&gateway, 40, 20).await;
+        limits.push(found(&gateway).await);
+    }
+    assert!(limits[0] < limits[1], "{limits:?}");
+}
+
+#[tokio::test]
+async fn what_is_above_an_adaptive_limit_waits_if_there_is_a_queue() {
+    let (origin, gate) = Origin::gated("late").await;
+    let config = one(&format!(
+        "endpoints = [\"{origin}\"]\nadaptive = {{ min = 1 }}\n\
+         limits = {{ queue = 1, queue_timeout = \"1m\" }}"
+    ));
+    let gateway = Gateway::start(&config, &[]).await;
+    let first = begin(&gateway, "/").await;
+    gate.reached(1).await;
+    let second = begin(&gateway, "/").await;
+    until_waiting(&gateway, 1).await;
+    assert_eq!(gateway.get("/").await.status, 503);
+    assert_eq!(reasons(&gateway, 1).await, ["queue_full"]);
+    gate.open();
+    assert_eq!(end(first).await.status, 200);
+    assert_eq!(end(second).await.status, 200);
 }

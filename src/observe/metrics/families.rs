@@ -73,6 +73,12 @@ families! {
         "Requests that wait for a place at an upstream.";
     UPSTREAM_QUEUE: Histogram "upstream_queue_seconds" ["upstream"],
         "Time that requests waited for a place at an upstream, of those that had to.";
+    CONCURRENCY_LIMIT: Gauge "upstream_concurrency_limit" ["upstream"],
+        "Requests in flight that an upstream's adaptive limit allows at this moment.";
+    BREAKER_STATE: Gauge "upstream_breaker_state" ["upstream"],
+        "What an upstream's circuit breaker lets through: 0 everything (closed), 1 a few trials (half open), 2 nothing (open).";
+    BREAKER_TRANSITIONS: Counter "upstream_breaker_transitions_total" ["upstream", "to"],
+        "How often an upstream's circuit breaker became open, half_open or closed.";
     UPSTREAM_CONNECTIONS: Counter "upstream_connections_total" ["upstream", "endpoint"],
         "Connections opened to endpoints.";
     UPSTREAM_CONNECTIONS_REUSED: Counter "upstream_connections_reused_total" ["upstream", "endpoint"],

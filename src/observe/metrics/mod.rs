@@ -27,7 +27,9 @@ use prometheus::process_collector::ProcessCollector;
 pub use gateway::{AccessLogMetrics, Certificate, GatewayMetrics};
 pub use listener::{ListenerMetrics, Resumed};
 pub use route::RouteMetrics;
-pub use upstream::{EndpointFigures, EndpointMetrics, UpstreamFigures, UpstreamMetrics};
+pub use upstream::{
+    BreakerFigures, EndpointFigures, EndpointMetrics, UpstreamFigures, UpstreamMetrics,
+};
 
 use super::record::AccessRecord;
 use labels::{ListenerId, UpstreamId};

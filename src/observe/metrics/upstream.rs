@@ -48,6 +48,19 @@ pub trait EndpointFigures: Send + Sync + std::fmt::Debug {
 pub trait UpstreamFigures: Send + Sync + std::fmt::Debug {
     /// How many exchanges wait for a place.
     fn waiting(&self) -> u64;
+    /// How many exchanges are allowed as long as answers take as long as they do; `None` if nobody finds that out.
+    fn concurrency_limit(&self) -> Option<u64>;
+    /// What the circuit breaker does; `None` without one.
+    fn breaker(&self) -> Option<BreakerFigures>;
+}
+
+/// What a circuit breaker does and has done.
+#[derive(Clone, Copy, Debug)]
+pub struct BreakerFigures {
+    /// 0 closed, 1 half open, 2 open.
+    pub state: u64,
+    /// The phases, each with how often the breaker has come into it.
+    pub transitions: [(&'static str, u64); 3],
 }
 
 #[derive(Debug, Default)]
@@ -316,6 +329,29 @@ fn encode_limits(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
     let mut series = page.family(&families::UPSTREAM_WAITING);
     for (name, figures) in &watched {
         series.number(&[name], figures.waiting());
+    }
+    drop(series);
+    let mut series = page.family(&families::CONCURRENCY_LIMIT);
+    for (name, figures) in &watched {
+        if let Some(limit) = figures.concurrency_limit() {
+            series.number(&[name], limit);
+        }
+    }
+    drop(series);
+    let breakers: Vec<_> = watched
+        .iter()
+        .filter_map(|(name, figures)| Some((*name, figures.breaker()?)))
+        .collect();
+    let mut series = page.family(&families::BREAKER_STATE);
+    for (name, breaker) in &breakers {
+        series.number(&[name], breaker.state);
+    }
+    drop(series);
+    let mut series = page.family(&families::BREAKER_TRANSITIONS);
+    for (name, breaker) in &breakers {
+        for (to, count) in breaker.transitions {
+            series.number(&[name, to], count);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use portcullis::{
-    balance::EndpointStates,
+    balance::{EndpointStates, StickyKey},
     compile::{Stores, TlsStore},
     control,
     engine::{DoorKey, Workers},
@@ -57,6 +57,15 @@ fn an_exchange_allocates_no_more_than_it_did() {
     held("HTTP/1 by a hash", HTTP1, |exchanges| {
         client.exchange(hashed, exchanges);
     });
+    let session = format!(
+        "GET /sessions/x HTTP/1.1\r\nHost: localhost\r\nX-Version: 2\r\nCookie: at={}\r\n\r\n",
+        gateway.session
+    );
+    held("HTTP/1 in a session of a subset", HTTP1, |exchanges| {
+        client.exchange(session.as_bytes(), exchanges);
+    });
+    // A connection serves 10,000 requests.
+    let mut client = Client::connect(plain);
     held("HTTP/1 with a body", HTTP1_BODIES, |exchanges| {
         client.exchange(post, exchanges);
     });
@@ -170,6 +179,8 @@ fn answer(mut stream: TcpStream) {
 struct Gateway {
     plain: SocketAddr,
     tls: SocketAddr,
+    /// The cookie of a session.
+    session: String,
     _workers: Workers,
     _stores: Stores,
     _folder: tempfile::TempDir,
@@ -189,6 +200,11 @@ impl Gateway {
         .unwrap();
         let text = CONFIGURATION.replace("ORIGIN", &origin.to_string());
         std::fs::write(&path, text).unwrap();
+
+        std::fs::write(folder.path().join("sticky.key"), SECRET).unwrap();
+        let key = StickyKey::new(SECRET, "sessions");
+        let mut session = Vec::new();
+        key.write(key.id(origin), None, &mut session);
 
         let metrics = Arc::new(Metrics::new(1));
         let stores = Stores {
@@ -216,12 +232,15 @@ impl Gateway {
         Self {
             plain: open("plain"),
             tls: open("tls"),
+            session: String::from_utf8(session).unwrap(),
             _workers: workers,
             _stores: stores,
             _folder: folder,
         }
     }
 }
+
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 const CONFIGURATION: &str = r#"
 [access_log]
@@ -246,6 +265,16 @@ upstream = "origin"
 name = "hashed"
 path = "/hashed/*"
 upstream = "hashed"
+
+[[route]]
+name = "sessions"
+path = "/sessions/*"
+upstream = "sessions"
+
+[upstream.sessions]
+endpoints = [{ address = "ORIGIN", labels = { version = "2" } }]
+subset = { label = "version", header = "x-version" }
+sticky = { cookie = "at", secret = "${file:sticky.key}" }
 
 [upstream.origin]
 endpoints = ["ORIGIN"]

@@ -64,9 +64,11 @@ fn unhealthy(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Everything that a pool can have at once: zones, a panic threshold, slow start, a subset.
+/// Everything that a pool can have at once: zones, a panic threshold, slow start, a subset, sticky sessions. A request that
+/// brings a session is served by the session's endpoint, whatever the policy.
 fn features(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick with everything");
+    let key = Arc::new(StickyKey::new(SECRET, "users"));
     for policy in Policy::ALL {
         for count in [10, many()] {
             let settings = Settings {
@@ -80,19 +82,23 @@ fn features(criterion: &mut Criterion) {
                     label: "version".into(),
                     fallback: SubsetFallback::Any,
                 }),
+                sticky: Some(Arc::clone(&key)),
                 ..policy.into()
             };
             let pool = pool(&settings, count, true);
-            let id = BenchmarkId::new(policy.as_str(), count);
-            group.bench_function(id, |bencher| {
-                let mut context = requests();
-                bencher.iter(|| {
-                    pool.pick_for(&PickContext {
-                        subset: Some("v1"),
-                        ..context()
-                    })
+            for (session, sticky) in [("", None), (" in a session", pool.sticky_id(7))] {
+                let id = BenchmarkId::new(policy.as_str(), format!("{count}{session}"));
+                group.bench_function(id, |bencher| {
+                    let mut context = requests();
+                    bencher.iter(|| {
+                        pool.pick_for(&PickContext {
+                            subset: Some("v1"),
+                            sticky,
+                            ..context()
+                        })
+                    });
                 });
-            });
+            }
         }
     }
     group.finish();
@@ -100,7 +106,7 @@ fn features(criterion: &mut Criterion) {
 
 /// What a sticky session adds.
 fn sticky(criterion: &mut Criterion) {
-    let key = Arc::new(StickyKey::new(b"0123456789abcdef0123456789abcdef", "users"));
+    let key = Arc::new(StickyKey::new(SECRET, "users"));
     let settings = Settings {
         sticky: Some(Arc::clone(&key)),
         ..Settings::default()
@@ -195,6 +201,8 @@ fn pool(settings: &Settings, count: u32, uneven: bool) -> Pool {
     }
     pool
 }
+
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 fn address(number: u32) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::from(0x0A00_0000 + number), 8_080))

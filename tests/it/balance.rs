@@ -193,12 +193,13 @@ async fn a_hash_keeps_each_key_at_its_endpoint() {
     let all = format!("\"{a}\", \"{b}\", \"{c}\"");
     let gateway = Gateway::start(text, &[("endpoints", &all)]).await;
     let mut before = Vec::new();
-    for user in 0..60 {
+    for user in 0..120 {
         before.push(endpoint_of(&gateway, &user.to_string()).await);
     }
+    // Five standard deviations to either side of 40.
     for name in ["a", "b", "c"] {
         let share = before.iter().filter(|other| *other == name).count();
-        assert!((8..=36).contains(&share), "{name} has {share} of 60");
+        assert!((15..=65).contains(&share), "{name} has {share} of 120");
     }
     for (user, endpoint) in before.iter().enumerate() {
         assert_eq!(endpoint_of(&gateway, &user.to_string()).await, *endpoint);
@@ -218,7 +219,7 @@ async fn a_hash_keeps_each_key_at_its_endpoint() {
             moved += 1;
         }
     }
-    assert!(moved <= 5, "{moved} moved without need");
+    assert!(moved <= 10, "{moved} moved without need");
 }
 
 #[tokio::test]

@@ -120,6 +120,7 @@ fn way(out: &mut String, config: &Config, name: &str, end: &End) {
         line(out, key, at(route, key));
     }
     if let Some(name) = at(route, "upstream").as_str() {
+        line(out, "subset", at(route, "subset"));
         let _ = write!(out, "  {:<11} ", "upstream");
         upstream(out, name, at(at(&shown, "upstream"), name));
     }
@@ -129,6 +130,10 @@ fn way(out: &mut String, config: &Config, name: &str, end: &End) {
     for share in shares {
         let name = at(share, "upstream").as_str().unwrap_or_default();
         let _ = write!(out, "  {:<11} {} of {whole} to ", "split", weight(share));
+        let subset = at(share, "subset");
+        if !says_nothing(subset) {
+            let _ = write!(out, "{} of ", toml(subset));
+        }
         upstream(out, name, at(at(&shown, "upstream"), name));
     }
     match end {
@@ -215,12 +220,18 @@ fn upstream(out: &mut String, name: &str, upstream: &Value) {
             Value::Bool(true) => " backup",
             _ => "",
         };
-        let _ = writeln!(
+        let _ = write!(
             out,
             "  {:<11} {address} weight {}{backup}",
             "",
             at(endpoint, "weight")
         );
+        for key in ["tier", "zone", "labels"] {
+            if !says_nothing(at(endpoint, key)) {
+                let _ = write!(out, " {key} {}", toml(at(endpoint, key)));
+            }
+        }
+        out.push('\n');
     }
 }
 

@@ -18,13 +18,14 @@ use portcullis::{
     balance::{EndpointStates, StickyKey},
     compile::{Stores, TlsStore},
     control,
-    engine::{DoorKey, Workers},
+    engine::{DoorKey, Gate, Workers},
+    gateway::RequestGate,
     listener::{
         admission::{Admission, Places},
         bind::bind,
     },
     observe::{LogSink, Metrics},
-    snapshot::SnapshotCell,
+    snapshot::{Pressure, SnapshotCell},
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -217,7 +218,14 @@ impl Gateway {
         let plans = snapshot.listeners.clone();
         let cell = SnapshotCell::new(snapshot);
         let sink = stores.access_logs.as_ref().unwrap();
-        let workers = Workers::start(1, &cell, &metrics, sink, Instant::now()).unwrap();
+        let workers = Workers::start(
+            1,
+            &cell,
+            &metrics,
+            sink,
+            (Instant::now(), &Arc::new(Pressure::new(1))),
+        )
+        .unwrap();
         let places = Arc::new(Places::new(100));
         let open = |name: &str| {
             let plan = plans.iter().find(|plan| &*plan.name == name).unwrap();
@@ -226,7 +234,11 @@ impl Gateway {
                 address: bound.local,
                 name: None,
             };
-            workers.open(&key, plan, &Admission::new(&places, 100), bound.sockets);
+            let gate = Gate {
+                admission: Admission::new(&places, 100),
+                requests: RequestGate::open(),
+            };
+            workers.open(&key, plan, &gate, bound.sockets);
             bound.local
         };
         Self {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use criterion::{BatchSize, Criterion};
 use portcullis::compile::Stores;
-use portcullis::gateway::{Connection, Exchange, Verdict};
+use portcullis::gateway::{Connection, Exchange, RequestGate, Verdict};
 use portcullis::http::h1::{HeadScan, parse_request};
 use portcullis::http::{BodyLength, HeadLimits, RequestHead, ResponseHead};
 use portcullis::snapshot::Snapshot;
@@ -75,6 +75,7 @@ fn connection(snapshot: &Snapshot) -> Rc<Connection> {
     let peer = SocketAddr::from(([192, 0, 2, 7], 4711));
     let listener = snapshot.listeners.first().expect("the listener");
     Rc::new(Connection {
+        requests: RequestGate::open(),
         listener: Arc::clone(listener),
         peer,
         client: peer,

@@ -8,7 +8,8 @@ use std::{
 
 use crate::{
     control::{BoundListener, DataPlane},
-    engine::{DoorKey, Workers},
+    engine::{DoorKey, Gate, Workers},
+    gateway::{RequestGate, RequestPlaces},
     listener::{
         admission::{Admission, Places},
         bind::{BindError, Bound, bind},
@@ -22,6 +23,7 @@ pub(super) struct Plane {
     workers: Workers,
     /// The places of the whole process; they outlive every listener.
     places: Arc<Places>,
+    requests: Arc<RequestPlaces>,
     /// What is open. Written by the one controller; locked, since the admin address reads it.
     doors: Mutex<Vec<Door>>,
 }
@@ -31,7 +33,7 @@ struct Door {
     key: DoorKey,
     name: Box<str>,
     local: SocketAddr,
-    admission: Admission,
+    gate: Gate,
 }
 
 /// What a reload does to the doors. Dropping it closes the sockets that are new.
@@ -41,10 +43,15 @@ pub(super) struct Prepared {
 }
 
 impl Plane {
-    pub(super) const fn new(workers: Workers, places: Arc<Places>) -> Self {
+    pub(super) const fn new(
+        workers: Workers,
+        places: Arc<Places>,
+        requests: Arc<RequestPlaces>,
+    ) -> Self {
         Self {
             workers,
             places,
+            requests,
             doors: Mutex::new(Vec::new()),
         }
     }
@@ -107,20 +114,29 @@ impl DataPlane for Plane {
             let known = old.iter().position(|door| door.key == key);
             let door = match (known.map(|index| old.swap_remove(index)), bound) {
                 (Some(mut door), _) => {
-                    door.admission.listener().set_cap(plan.limits.connections);
+                    let limits = &plan.limits;
+                    door.gate.admission.listener().set_cap(limits.connections);
+                    let requests = &door.gate.requests.listener;
+                    requests.set_most(limits.concurrent_requests);
                     door.name.clone_from(&plan.name);
                     self.workers.replace(&key, &plan);
                     door
                 }
                 (None, Some(bound)) => {
-                    let admission = Admission::new(&self.places, plan.limits.connections);
+                    let gate = Gate {
+                        admission: Admission::new(&self.places, plan.limits.connections),
+                        requests: RequestGate {
+                            listener: Arc::new(RequestPlaces::new(plan.limits.concurrent_requests)),
+                            process: Arc::clone(&self.requests),
+                        },
+                    };
                     tracing::info!(listener = %plan.name, address = %bound.local, "listening");
-                    self.workers.open(&key, &plan, &admission, bound.sockets);
+                    self.workers.open(&key, &plan, &gate, bound.sockets);
                     Door {
                         key,
                         name: plan.name.clone(),
                         local: bound.local,
-                        admission,
+                        gate,
                     }
                 }
                 // Prepared against other doors than these, which the one controller does not do.

@@ -27,14 +27,15 @@ use crate::{
     compile::{Stores, TlsStore},
     config::{self, Config, Diagnostics},
     control::{
-        self, Cause, ControlHandle, Controller, DataPlane, Start, Status,
+        self, Cause, ControlHandle, Controller, DataPlane, OverloadWatch, Start, Status,
         signals::{ChangeSignal, ChangeSignals},
     },
     engine::Workers,
+    gateway::RequestPlaces,
     listener::admission::Places,
     listener::bind::BindError,
     observe::{LogSink, Metrics, log, log::LogHandle},
-    snapshot::SnapshotCell,
+    snapshot::{Pressure, SnapshotCell},
 };
 use data_plane::Plane;
 use shutdown::Shutdown;
@@ -105,6 +106,8 @@ struct Gateway {
     stores: Arc<Stores>,
     plane: Arc<Plane>,
     places: Arc<Places>,
+    requests: Arc<RequestPlaces>,
+    overload: OverloadWatch,
     controller: Controller<Plane>,
     control: ControlHandle,
     admin: Option<std::net::TcpListener>,
@@ -139,8 +142,12 @@ impl Gateway {
         let log = start_log(&origin.config)?;
         let plans = snapshot.listeners.clone();
         let cell = SnapshotCell::new(snapshot);
+        let pressure = Arc::new(Pressure::new(workers));
+        let metrics = Arc::clone(&stores.metrics);
+        let overload = OverloadWatch::new(Arc::clone(&pressure), metrics, &origin.config);
+        let shared = (clock, &pressure);
         let workers = match &stores.access_logs {
-            Some(sink) => Workers::start(workers, &cell, &stores.metrics, sink, clock),
+            Some(sink) => Workers::start(workers, &cell, &stores.metrics, sink, shared),
             None => Err(io::ErrorKind::NotFound.into()),
         }
         .map_err(|error| StartError::System {
@@ -148,7 +155,13 @@ impl Gateway {
             error,
         })?;
         let places = Arc::new(Places::new(origin.config.server.max_connections.get()));
-        let plane = Arc::new(Plane::new(workers, Arc::clone(&places)));
+        let most = origin.config.server.max_concurrent_requests.get();
+        let requests = Arc::new(RequestPlaces::new(most));
+        let plane = Arc::new(Plane::new(
+            workers,
+            Arc::clone(&places),
+            Arc::clone(&requests),
+        ));
         let sockets = plane.prepare(&plans).map_err(StartError::Listeners)?;
         let admin = bind_admin(&origin.config)?;
         let (controller, control) = Controller::new(Start {
@@ -163,6 +176,8 @@ impl Gateway {
             stores,
             plane,
             places,
+            requests,
+            overload,
             controller,
             control,
             admin,
@@ -196,6 +211,8 @@ impl Gateway {
             operator: Arc::new(operator),
             stores: Arc::clone(&self.stores),
             places: self.places,
+            requests: self.requests,
+            overload: Some(self.overload),
             started,
         });
         chassis.bootstrap();
@@ -220,6 +237,8 @@ struct ControlPlane {
     operator: Arc<Live>,
     stores: Arc<Stores>,
     places: Arc<Places>,
+    requests: Arc<RequestPlaces>,
+    overload: Option<OverloadWatch>,
     started: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
@@ -247,7 +266,11 @@ impl Service for ControlPlane {
             }
         }
         let operator = Arc::clone(&self.operator);
-        tokio::spawn(apply_settings(operator, Arc::clone(&self.places)));
+        if let Some(overload) = self.overload.take() {
+            tokio::spawn(overload.run(self.control.subscribe()));
+        }
+        let (places, requests) = (Arc::clone(&self.places), Arc::clone(&self.requests));
+        tokio::spawn(apply_settings(operator, places, requests));
         if let Some(controller) = self.controller.take() {
             let running = tokio::spawn(controller.run());
             self.control.started().await;
@@ -288,13 +311,14 @@ async fn follow(mut signals: ChangeSignals, control: ControlHandle, stores: Arc<
 }
 
 /// Puts into effect what a reload changed of the process itself.
-async fn apply_settings(operator: Arc<Live>, places: Arc<Places>) {
+async fn apply_settings(operator: Arc<Live>, places: Arc<Places>, requests: Arc<RequestPlaces>) {
     let mut following = operator.control.subscribe();
     let level = |status: &Status| status.config.log.level.to_string();
     let mut known = level(&following.borrow());
     while following.changed().await.is_ok() {
         let status = Arc::clone(&following.borrow_and_update());
         places.set_cap(status.config.server.max_connections.get());
+        requests.set_most(status.config.server.max_concurrent_requests.get());
         let wanted = level(&status);
         // A level that was set at the admin address stays until the file says something else.
         if wanted != known {

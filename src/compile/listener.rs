@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -11,9 +12,11 @@ use rustls::ServerConfig;
 use super::{Compiler, values};
 use crate::{
     config::{
-        Code, Listener, Place, Placed,
+        Code, Listener, OrOff, Place, Placed,
         listener::{Alpn, Certificate, ClientAuth, ListenerTls, TlsVersion},
+        rate::ByteRate,
         suggest,
+        units::{Size, Timeout},
     },
     http::{HeadLimits, MAX_FIELDS},
     listener::tls,
@@ -106,6 +109,14 @@ impl Compiler<'_> {
             h2c: listener.h2c.value,
             limits: ListenerLimits {
                 connections: listener.max_connections.get(),
+                client_connections: client_connections(listener),
+                client_rate: listener
+                    .per_client
+                    .connection_rate
+                    .limit()
+                    .map(|rate| (rate.count.get(), rate.time)),
+                ipv6_prefix: self.ipv6_prefix(listener)?,
+                concurrent_requests: any(*listener.max_concurrent_requests),
                 requests: listener.max_requests.get(),
                 head: HeadLimits {
                     bytes: listener.max_head_size.bytes(),
@@ -113,15 +124,36 @@ impl Compiler<'_> {
                     target: listener.max_target.bytes(),
                 },
                 streams: listener.max_streams.get(),
+                body: body_size(*listener.max_body_size),
+                receive_rate: byte_rate(*listener.min_body_rate),
+                send_rate: byte_rate(*listener.min_send_rate),
             },
             deadlines: Deadlines {
                 handshake: listener.handshake_timeout.get(),
                 head: listener.head_timeout.get(),
                 idle: listener.idle_timeout.get(),
                 body: listener.body_timeout.get(),
+                connection: listener.max_connection_age.limit().map(Timeout::get),
             },
             metrics: self.stores.metrics.listener(listener.name.as_str()),
         })
+    }
+
+    fn ipv6_prefix(&mut self, listener: &Listener) -> Option<u8> {
+        let written = &listener.per_client.ipv6_prefix;
+        match u8::try_from(written.get()) {
+            Ok(bits @ 1..=128) => Some(bits),
+            Ok(_) | Err(_) => {
+                self.found
+                    .error(
+                        Code::OutOfRange,
+                        written.place,
+                        "`ipv6_prefix` cannot be more than 128, which is the whole address",
+                    )
+                    .help("64 is what one client usually chooses its addresses from");
+                None
+            }
+        }
     }
 
     fn listener_tls(&mut self, tls: &Placed<ListenerTls>) -> Option<Arc<ServerConfig>> {
@@ -240,6 +272,29 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// How many connections one client may have: no client alone may shut the others out.
+fn client_connections(listener: &Listener) -> usize {
+    const LEAST: usize = 100;
+    let half = || (listener.max_connections.get() / 2).max(LEAST);
+    let written = &listener.per_client.max_connections;
+    written.as_ref().map_or_else(half, |most| any(**most))
+}
+
+/// The most that there may be; all that there can be without a limit.
+fn any(most: OrOff<NonZeroUsize>) -> usize {
+    most.limit().map_or(usize::MAX, NonZeroUsize::get)
+}
+
+/// The most bytes that a body may have; all there can be without a limit.
+pub(super) fn body_size(size: OrOff<Size>) -> u64 {
+    size.limit().map_or(u64::MAX, |size| size.bytes() as u64)
+}
+
+/// The least bytes that must move in a second; none without a limit.
+pub(super) fn byte_rate(rate: OrOff<ByteRate>) -> u64 {
+    rate.limit().map_or(0, ByteRate::bytes_per_second)
 }
 
 fn paths(pair: &Certificate) -> tls::CertificatePaths {

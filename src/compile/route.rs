@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Compiler, Upstreams, help_with, values};
+use super::{
+    Compiler, Upstreams, help_with,
+    listener::{body_size, byte_rate},
+    values,
+};
 use crate::{
     config::{self, Code, Map, Placed, place::Place, route::Share, suggest},
     filters::RouteShape,
     routing::{
         HostPattern, PathPattern, PatternError, RouteMatch, Router, ValueMatch, parse_method,
     },
-    snapshot::{Action, Route, SplitTarget, Upstream},
+    snapshot::{Action, Importance, Route, SplitTarget, Upstream},
 };
 
 /// The keys that say what a route does.
@@ -164,6 +168,13 @@ impl Compiler<'_> {
             timeouts,
             subset,
             retry,
+            importance: match *route.importance {
+                config::overload::Importance::Low => Importance::Low,
+                config::overload::Importance::Normal => Importance::Normal,
+                config::overload::Importance::High => Importance::High,
+            },
+            max_body: route.max_body_size.as_ref().map(|size| body_size(**size)),
+            body_rate: route.min_body_rate.as_ref().map(|rate| byte_rate(**rate)),
             metrics: self.stores.metrics.route(route.name.as_str()),
         })
     }

@@ -50,6 +50,8 @@ codes! {
     BadDuration = "bad_duration",
     /// A text that `hash` cannot go by.
     BadHash = "bad_hash",
+    /// A text that is not a rate.
+    BadRate = "bad_rate",
     /// A text that is not a size.
     BadSize = "bad_size",
     /// A text that is not an address.

@@ -9,7 +9,10 @@ use ipnet::IpNet;
 
 use super::{
     address::Name,
+    or_off::OrOff,
+    per_client::PerClient,
     place::Placed,
+    rate::ByteRate,
     setting::FilePath,
     settings::{choices, settings},
     units::{Size, Timeout},
@@ -38,8 +41,24 @@ settings! {
         idle_timeout: Timeout = default("60s");
         /// The time without any progress while a request body is read or a response is written.
         body_timeout: Timeout = default("30s");
+        /// The average rate at which a request body must at least come in while the gateway waits for it. Slower senders
+        /// use up their `body_timeout` bit by bit, and get a 408 when it is spent. gRPC streams are not held to it.
+        min_body_rate: OrOff<ByteRate> = default("100B/s");
+        /// The average rate at which a response must at least be taken by a client that does not keep up with it. Slower
+        /// readers use up their `body_timeout` bit by bit, and are cut off when it is spent.
+        min_send_rate: OrOff<ByteRate> = default("100B/s");
+        /// The age at which a connection ends in order: after its exchange, over HTTP/2 by GOAWAY. It varies by a tenth,
+        /// so that clients that came together do not come again together. Tunnels are not cut.
+        max_connection_age: OrOff<Timeout> = default("1h");
+        /// The size of a request body (413 when it is larger). A declared size is refused before an upstream hears of
+        /// the request; without one, the exchange is cut there. It holds for gRPC streams too.
+        max_body_size: OrOff<Size> = default("1GiB");
         /// Open connections over all workers. More are closed at once.
         max_connections: NonZeroUsize = default(10000);
+        /// What each client address may use.
+        per_client: PerClient = default({}), example { max_connections = 200 };
+        /// Requests that are served at once, over all connections; more get a 503. The process has such a limit too.
+        max_concurrent_requests: OrOff<NonZeroUsize> = default("off"), example 5000;
         /// Requests on one connection; after the last one it is closed.
         max_requests: NonZeroU64 = default(10000);
         /// The size of a whole request head (431 when it is larger).

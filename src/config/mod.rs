@@ -12,6 +12,8 @@ pub mod filters;
 pub mod health;
 pub mod limits;
 pub mod listener;
+pub mod overload;
+pub mod per_client;
 pub mod retry;
 pub mod route;
 pub mod server;
@@ -22,7 +24,9 @@ pub mod upstream;
 // The types that values have.
 pub mod address;
 pub mod number;
+pub mod or_off;
 pub mod percent;
+pub mod rate;
 pub mod setting;
 pub mod units;
 
@@ -54,6 +58,7 @@ pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use limits::{Adaptive, Limits};
 pub use listener::Listener;
 pub use load::{Loaded, load, parse_str, parse_with};
+pub use or_off::OrOff;
 pub use place::{Place, Placed, Sources};
 pub use reference::reference;
 pub use route::Route;

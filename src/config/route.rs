@@ -9,11 +9,14 @@ use super::{
     code::Code,
     decode::{Decoder, Node, Setting},
     filters::Filter,
+    or_off::OrOff,
+    overload::Importance,
     place::Placed,
+    rate::ByteRate,
     retry::Retry,
     setting::{Map, TemplateText},
     settings::settings,
-    units::Timeout,
+    units::{Size, Timeout},
     upstream::Weight,
 };
 
@@ -40,6 +43,8 @@ settings! {
         clients: Vec<Placed<IpNet>> = default([]), example ["10.0.0.0/8"];
         /// Decides before anything else: the higher number wins.
         priority: i32 = default(0);
+        /// How much its requests matter when the process is overloaded.
+        importance: Importance = default("normal");
         /// The time for a whole exchange, from the request head to the last byte of the response. Without this key
         /// there is no limit. What lasts by its nature is not cut by it: an upgraded connection (WebSocket) and an event
         /// stream once they have begun, and of a gRPC call all but the wait for an answer to its whole request.
@@ -59,6 +64,11 @@ settings! {
         tunnel_idle_timeout: Timeout = optional, example "10m";
         /// When an attempt that failed is followed by another, in place of what the upstream says.
         retry: Retry = optional, example { on = ["reset", "timeout"], methods = ["GET", "POST"] };
+        /// The size of a request body (413 when it is larger). Without this key: that of the listener.
+        max_body_size: OrOff<Size> = optional, example "10MiB";
+        /// The average rate at which a request body must at least come in, also that of a gRPC stream. Without this key:
+        /// that of the listener.
+        min_body_rate: OrOff<ByteRate> = optional, example "off";
         /// The filters, in the order in which they see the request.
         filters: Vec<Placed<Filter>> = default([]),
             example [{ kind = "request_headers", set = { "x-gateway" = "portcullis" } }];

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::{
     address::Name,
+    overload::Overload,
     place::Placed,
     settings::{choices, settings},
 };
@@ -29,6 +30,10 @@ settings! {
         zone: Name = optional, example "a";
         /// Open client connections of all listeners together. More are closed at once.
         max_connections: NonZeroUsize = default(15000);
+        /// Requests that are served at once, over all listeners; more get a 503.
+        max_concurrent_requests: NonZeroUsize = default(20000);
+        /// What happens when the process is short of something.
+        overload: Overload = default({}), example { shed_at = "85%" };
     }
 }
 

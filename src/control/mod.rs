@@ -24,6 +24,10 @@ pub use stop::{Stopped, stop};
 
 pub mod signals;
 
+mod overload;
+
+pub use overload::OverloadWatch;
+
 mod certificates;
 pub mod discovery;
 mod endpoints;

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// The rest of an unwanted body that is read over, so that the connection can go on.
+pub(crate) const DRAINED: u64 = 64 * 1024;
+
 /// A client over HTTP/1.
 #[derive(Debug)]
 pub(crate) struct ClientH1<'a> {
@@ -88,7 +91,7 @@ impl Client for ClientH1<'_> {
     ) -> Result<(), Fault> {
         self.responded = true;
         // The world may have changed while the endpoint thought about it.
-        self.keep &= !self.worker.is_draining() && !self.facts.retired.get();
+        self.keep &= self.worker.parting().is_none() && !self.facts.retired.get();
         if self.awaits_continue && !self.connection.is_read() {
             // Whether the body will come now is for the client to decide, so nothing can follow it here.
             self.keep = false;
@@ -146,6 +149,11 @@ impl Client for ClientH1<'_> {
     fn abort(&mut self) {
         self.aborted = true;
         self.keep = false;
+    }
+
+    fn forgo_body(&mut self) {
+        // What is too long to be read over ends the connection, and the response has to say so.
+        self.keep &= self.connection.rest_within(DRAINED);
     }
 
     fn last(&mut self) {

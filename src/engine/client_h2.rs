@@ -82,6 +82,8 @@ impl Client for ClientH2 {
         self.respond.send_reset(Reason::INTERNAL_ERROR);
     }
 
+    fn forgo_body(&mut self) {}
+
     fn last(&mut self) {}
 
     fn tunnel(&mut self) {}

@@ -3,6 +3,8 @@
 use std::{
     cell::Cell,
     future::Future,
+    io,
+    os::fd::AsRawFd,
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -95,6 +97,9 @@ pub(crate) async fn connect(
 ) -> Result<Socket, Fault> {
     // Seldom, and large: they do not make every exchange's future larger.
     let tcp = patience.bound(Box::pin(open(endpoint))).await?;
+    if worker.pressure.is_reserved(tcp.as_raw_fd()) {
+        return Err(Fault::NoDescriptors);
+    }
     let socket = match &upstream.transport.tls {
         None => Socket::Plain(tcp),
         Some(tls) => {
@@ -138,7 +143,7 @@ pub(crate) async fn stream_slot(
 async fn open(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
     let tcp = TcpStream::connect(endpoint.address)
         .await
-        .map_err(|_| Fault::ConnectFailed)?;
+        .map_err(|error| connect_fault(&error))?;
     // A socket that cannot be told so still works.
     let _ = tcp.set_nodelay(true);
     Ok(tcp)
@@ -163,6 +168,16 @@ async fn secure(
             );
             Err(Fault::UpstreamTls)
         }
+    }
+}
+
+/// Whose fault it is that there is no connection.
+fn connect_fault(error: &io::Error) -> Fault {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    match error.raw_os_error() {
+        Some(ENFILE | EMFILE) => Fault::NoDescriptors,
+        _ => Fault::ConnectFailed,
     }
 }
 

@@ -4,7 +4,8 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
+    os::fd::AsRawFd,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -24,12 +25,14 @@ use super::{
     serve_h1, serve_h2,
     socket::Socket,
     worker::{Worker, pause},
+    workers::Gate,
 };
 use crate::{
     gateway::{Connection, TlsSession},
     listener::{
         accept::{AcceptFault, AcceptPause},
-        admission::{Admission, Full},
+        admission::Full,
+        clients::{ClientLimits, ClientPlace, ClientRefused},
         proxy_protocol::{self, ProxyHeader},
         tls::{HandshakeFault, TlsInfo, handshake_fault},
     },
@@ -47,17 +50,17 @@ const PROXY_HEADER: usize = proxy_protocol::MAX_BYTES;
 pub(crate) struct Door {
     /// What holds for the connections that come in now. A reload replaces it; those that are in keep theirs.
     plan: RefCell<Arc<ListenerPlan>>,
-    admission: Admission,
+    gate: Gate,
     closed: Notify,
     /// Shared with the connections that came in: whether the door is closed for good.
     retired: Rc<Cell<bool>>,
 }
 
 impl Door {
-    pub(crate) fn new(plan: Arc<ListenerPlan>, admission: Admission) -> Rc<Self> {
+    pub(crate) fn new(plan: Arc<ListenerPlan>, gate: Gate) -> Rc<Self> {
         Rc::new(Self {
             plan: RefCell::new(plan),
-            admission,
+            gate,
             closed: Notify::new(),
             retired: Rc::default(),
         })
@@ -83,6 +86,12 @@ impl Door {
                 () = self.closed.notified() => break,
             };
             match accepted {
+                Ok((tcp, _)) if worker.pressure.is_reserved(tcp.as_raw_fd()) => {
+                    // Traffic has all the descriptors that it may have. Others wait in the kernel meanwhile.
+                    drop(tcp);
+                    self.exhausted(&worker, "descriptors_full");
+                    pause(backing_off.lengthen()).await;
+                }
                 Ok((tcp, peer)) => {
                     backing_off = AcceptPause::new();
                     self.welcome(&worker, tcp, peer);
@@ -106,29 +115,82 @@ impl Door {
         }
     }
 
-    fn welcome(&self, worker: &Rc<Worker>, tcp: TcpStream, peer: SocketAddr) {
+    fn exhausted(&self, worker: &Worker, reason: &'static str) {
+        let plan = self.plan.borrow();
+        plan.metrics.connection_refused(worker.id, reason);
+        tracing::warn!(listener = %plan.name, reason, "no descriptors left: accepting pauses");
+    }
+
+    fn welcome(self: &Rc<Self>, worker: &Rc<Worker>, tcp: TcpStream, peer: SocketAddr) {
         let plan = Arc::clone(&self.plan.borrow());
-        let admitted = match self.admission.try_admit() {
-            Ok(admitted) => admitted,
-            Err(full) => {
-                let reason = match full {
-                    Full::Listener => "listener_full",
-                    Full::Process => "process_full",
+        let announced = is_announced(&plan, peer);
+        let admitted = self
+            .gate
+            .admission
+            .try_admit()
+            .map_err(Full::reason)
+            .and_then(|admitted| {
+                // Whoever is announced by a PROXY header is looked at when it has come.
+                let place = if announced {
+                    None
+                } else {
+                    self.client_place(worker, &plan, peer.ip())?
                 };
-                plan.metrics.connection_refused(worker.id, reason);
-                return;
-            }
+                Ok((admitted, place))
+            });
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(reason) => return plan.metrics.connection_refused(worker.id, reason),
         };
-        let worker = Rc::clone(worker);
+        let (door, worker) = (Rc::clone(self), Rc::clone(worker));
         let open = worker.opened();
-        let retired = Rc::clone(&self.retired);
         tracing::debug!(listener = %plan.name, %peer, "connection accepted");
         tokio::task::spawn_local(async move {
-            plan.metrics.connection_opened(worker.id);
-            receive(&worker, &plan, tcp, peer, retired).await;
-            plan.metrics.connection_closed(worker.id);
-            drop((open, admitted));
+            // Whatever ends this task, a panic too, gives back what the connection holds.
+            let _counted = plan.metrics.connection_opened(worker.id);
+            let _held = (open, admitted);
+            let _watched = Watched(&worker);
+            receive(&worker, &door, &plan, tcp, peer).await;
         });
+    }
+
+    /// Takes a client's own place; `None` for a peer that stands for many clients.
+    fn client_place(
+        &self,
+        worker: &Worker,
+        plan: &ListenerPlan,
+        client: IpAddr,
+    ) -> Result<Option<ClientPlace>, &'static str> {
+        if worker.snapshot().trusts(client) {
+            return Ok(None);
+        }
+        let limits = ClientLimits {
+            connections: plan.limits.client_connections,
+            rate: plan.limits.client_rate,
+            ipv6_prefix: plan.limits.ipv6_prefix,
+        };
+        let clients = self.gate.admission.clients();
+        clients
+            .admit(client, limits, Instant::now())
+            .map(Some)
+            .map_err(ClientRefused::reason)
+    }
+}
+
+/// Whether that peer says in a PROXY header who the client is.
+fn is_announced(plan: &ListenerPlan, peer: SocketAddr) -> bool {
+    let peer = peer.ip().to_canonical();
+    plan.proxy_protocol.iter().any(|net| net.contains(&peer))
+}
+
+/// Counts a panic that no exchange has caught: it ends a connection, and the process goes on.
+struct Watched<'a>(&'a Worker);
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.metrics.gateway().panicked(self.0.id);
+        }
     }
 }
 
@@ -143,10 +205,10 @@ async fn accept_now(socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
 /// Takes a connection from its first byte to its protocol.
 async fn receive(
     worker: &Rc<Worker>,
+    door: &Rc<Door>,
     plan: &Arc<ListenerPlan>,
     tcp: TcpStream,
     peer: SocketAddr,
-    retired: Rc<Cell<bool>>,
 ) {
     let deadline = worker.deadlines.register();
     deadline.set(Instant::now() + plan.deadlines.handshake);
@@ -155,13 +217,11 @@ async fn receive(
         peer,
         client: peer,
         tls: None,
-        retired,
+        requests: door.gate.requests.clone(),
+        retired: Rc::clone(&door.retired),
     };
-    let announced = plan
-        .proxy_protocol
-        .iter()
-        .any(|net| net.contains(&peer.ip().to_canonical()));
-    if announced {
+    let mut _place = None;
+    if is_announced(plan, peer) {
         match deadline.bound(Box::pin(read_proxy_header(&tcp))).await {
             Ok(Ok(ProxyHeader::Forwarded { source, .. })) => connection.client = source,
             Ok(Ok(ProxyHeader::Local)) => {}
@@ -171,6 +231,10 @@ async fn receive(
                     .metrics
                     .connection_refused(worker.id, "proxy_header_timeout");
             }
+        }
+        match door.client_place(worker, plan, connection.client.ip()) {
+            Ok(place) => _place = place,
+            Err(reason) => return plan.metrics.connection_refused(worker.id, reason),
         }
     }
     let socket = match &plan.tls {

@@ -53,6 +53,8 @@ pub(crate) trait Client: Source + Sink {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Ends the exchange so that the client cannot take what it got for all.
     fn abort(&mut self);
+    /// Nobody wants the rest of the request's body any more.
+    fn forgo_body(&mut self);
     /// No further request is read from this client: what it sent cannot be told apart from one.
     fn last(&mut self);
     /// Turns both bodies into bytes until either side ends.
@@ -124,11 +126,14 @@ impl<'a, C: Client> Carrier<'a, C> {
         self.exchange.failed(fault);
         if matches!(
             fault,
-            Fault::Request(_) | Fault::BodyTimeout | Fault::HeadTimeout
+            Fault::Request(_) | Fault::BodyTimeout | Fault::BodyTooSlow | Fault::HeadTimeout
         ) {
             self.client.last();
         }
-        let unheard = matches!(fault, Fault::ClientGone | Fault::ClientStalled);
+        let unheard = matches!(
+            fault,
+            Fault::ClientGone | Fault::ClientStalled | Fault::ClientTooSlow
+        );
         if unheard || self.client.has_responded() {
             self.client.abort();
             return;
@@ -148,6 +153,7 @@ impl<'a, C: Client> Carrier<'a, C> {
         self.exchange
             .answer(request, response, answer.reason, &mut || worker.random());
         let length = BodyLength::Exact(answer.body.len() as u64);
+        self.client.forgo_body();
         if let Err(fault) = self.client.respond(request, response, length, None) {
             self.exchange.failed(fault);
             return;
@@ -309,7 +315,7 @@ impl<'a, C: Client> Carrier<'a, C> {
         let Some(times) = Times::new(self.exchange, carried.began) else {
             return Err((Fault::Internal, Retry::GiveUp));
         };
-        let mut transfer = Transfer::new(times, &mut carried.replay);
+        let mut transfer = Transfer::new(times, self.exchange.terms(), &mut carried.replay);
         let length = self.exchange.request_length();
         let request = &mut self.scratch.request;
         let sent = self
@@ -452,16 +458,10 @@ impl<'a, C: Client> Carrier<'a, C> {
             remote.tunnel();
             transfer.tunnel();
         }
-        let gateway = self.worker.metrics.gateway();
-        if upgraded {
-            gateway.tunnel_opened(self.worker.id);
-        }
+        let gateway = worker.metrics.gateway();
+        let _open = upgraded.then(|| gateway.tunnel_opened(worker.id));
         let (client, deadline) = (&mut *self.client, self.deadline);
-        let outcome = poll_fn(|cx| transfer.poll_rest(cx, client, remote, deadline)).await;
-        if upgraded {
-            gateway.tunnel_closed(self.worker.id);
-        }
-        outcome
+        poll_fn(|cx| transfer.poll_rest(cx, client, remote, deadline)).await
     }
 }
 

@@ -23,9 +23,11 @@ mod unwind;
 
 mod asserted;
 mod body;
+mod bounded;
 mod client_h1;
 mod client_h2;
 mod conduit;
+mod pace;
 mod transfer;
 mod turn;
 mod upstream;
@@ -36,9 +38,10 @@ mod h2;
 mod connect;
 mod pool;
 
+mod age;
 mod buffers;
 mod date;
 mod deadline;
 mod times;
 
-pub use workers::{DoorKey, Workers};
+pub use workers::{DoorKey, Gate, Workers};

@@ -26,7 +26,8 @@ impl<'a> Recorded<'a> {
             Rc::clone(connection),
             started,
             Instant::now(),
-        );
+        )
+        .under(worker.strain());
         exchange.swap_workspace(&mut scratch.workspace);
         Self {
             exchange,

@@ -12,8 +12,9 @@ use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWriteExt;
 
 use super::{
+    age::end_of_life,
     body::{Fill, Source},
-    client_h1::ClientH1,
+    client_h1::{ClientH1, DRAINED},
     deadline::{Deadline, Expired},
     exchange::{Carrier, Scratch},
     h1::{End, H1, SMALL},
@@ -31,18 +32,8 @@ use crate::{
     },
 };
 
-/// The rest of an unwanted body that is read over, so that the connection can go on.
-const DRAINED: u64 = 64 * 1024;
 /// How long a refused client is listened to, so that it gets to read the refusal.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// What became of the wait for a head.
-enum Arrival {
-    /// A head is in the scratch; its first byte came then.
-    Head(Instant),
-    /// What came is no request.
-    Refused(Fault, Instant),
-}
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(
@@ -52,6 +43,7 @@ pub(crate) async fn serve(
     ahead: BytesMut,
 ) {
     let deadline = worker.deadlines.register();
+    let until = end_of_life(&worker, &connection);
     let mut io = H1::new(socket, End::Client, ahead);
     let mut served: u64 = 0;
     loop {
@@ -59,6 +51,15 @@ pub(crate) async fn serve(
         {
             break;
         }
+        served += 1;
+        let started = Instant::now();
+        let last = if served >= connection.listener.limits.requests {
+            Some("max_requests")
+        } else {
+            until
+                .is_some_and(|until| until <= started)
+                .then_some("max_connection_age")
+        };
         let mut scratch = worker.scratch();
         io.outbound = worker.buffers.outbound();
         // Boxed, so that an idle connection does not hold the room that an exchange needs.
@@ -68,11 +69,10 @@ pub(crate) async fn serve(
             &mut io,
             &mut scratch,
             &deadline,
-            served,
+            (started, last),
         ))
         .await;
         worker.reuse(scratch);
-        served += 1;
         match after {
             After::Keep => {}
             After::Linger => {
@@ -103,6 +103,15 @@ enum Wait {
     Over,
 }
 
+/// How the wait for the first bytes of a request ended.
+enum Arrived {
+    Bytes,
+    /// The client has left.
+    End,
+    /// The gateway waits no longer, for that reason.
+    Never(&'static str),
+}
+
 /// What becomes of a connection after an exchange.
 enum After {
     /// It carries another request.
@@ -125,10 +134,10 @@ async fn wait_for_request(
 ) -> Wait {
     let deadlines = &connection.listener.deadlines;
     if io.inbound.is_empty() {
-        let limit = if served == 0 {
-            deadlines.head
+        let (limit, deadline_word) = if served == 0 {
+            (deadlines.head, "head_timeout")
         } else {
-            deadlines.idle
+            (deadlines.idle, "idle_timeout")
         };
         deadline.set(Instant::now() + limit);
         let arrived = poll_fn(|cx| {
@@ -136,42 +145,54 @@ async fn wait_for_request(
             while io.socket.poll_readable(cx).is_ready() {
                 io.inbound = worker.buffers.inbound();
                 if let Poll::Ready(read) = io.poll_read(cx, SMALL) {
-                    return Poll::Ready(matches!(read, Ok(true)));
+                    return Poll::Ready(match read {
+                        Ok(true) => Arrived::Bytes,
+                        Ok(false) | Err(_) => Arrived::End,
+                    });
                 }
                 worker.buffers.recycle(io);
             }
-            if deadline.poll_expired(cx).is_ready()
-                || worker.is_draining()
-                || connection.retired.get()
+            if deadline.poll_expired(cx).is_ready() {
+                return Poll::Ready(Arrived::Never(deadline_word));
+            }
+            if connection.retired.get() {
+                return Poll::Ready(Arrived::Never("draining"));
+            }
+            if let Some(reason) = worker
+                .parting()
+                .filter(|it| served > 0 || *it == "draining")
             {
-                return Poll::Ready(false);
+                return Poll::Ready(Arrived::Never(reason));
             }
             Poll::Pending
         })
         .await;
-        if !arrived {
-            return Wait::Over;
+        match arrived {
+            Arrived::Bytes => {}
+            Arrived::End => return Wait::Over,
+            Arrived::Never(reason) => {
+                let metrics = &connection.listener.metrics;
+                metrics.connection_ended(worker.id, reason);
+                return Wait::Over;
+            }
         }
     }
     Wait::Ready
 }
 
-/// Serves one request.
+/// Serves one request, whose first bytes came at `started`. `last` is why the gateway takes no other one after it.
 async fn serve_one(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
     io: &mut H1,
     scratch: &mut Scratch,
     deadline: &Deadline,
-    served: u64,
+    (started, last): (Instant, Option<&'static str>),
 ) -> After {
     scratch.request.clear();
-    let listener = &connection.listener;
-    let (started, refusal) = match read_head(io, scratch, deadline, connection).await {
-        Arrival::Head(started) => (started, None),
-        Arrival::Refused(fault, started) => (started, Some(fault)),
-    };
-    let may_keep = refusal.is_none() && served + 1 < listener.limits.requests;
+    deadline.set(started + connection.listener.deadlines.head);
+    let refusal = read_head(io, scratch, deadline, connection).await.err();
+    let may_keep = refusal.is_none() && last.is_none();
     let mut recorded = Recorded::begin(worker, connection, scratch, started);
     let (length, refusal) = match refusal {
         Some(fault) => (BodyLength::Empty, Some(fault)),
@@ -202,6 +223,15 @@ async fn serve_one(
     let (aborted, until_close) = (client.aborted, client.until_close);
     let is_last = refusal.is_none() && client.is_last;
     drop(recorded);
+    let why = match worker.parting() {
+        _ if last.is_some() => last,
+        None if connection.retired.get() => Some("draining"),
+        parting => parting,
+    };
+    if let Some(reason) = why.filter(|_| refusal.is_none() && !aborted && !keep && !is_last) {
+        let metrics = &connection.listener.metrics;
+        metrics.connection_ended(worker.id, reason);
+    }
     if aborted {
         // Nothing more may be written: the end of the connection is what tells the client.
         io.outbound.clear();
@@ -220,35 +250,28 @@ async fn serve_one(
     }
 }
 
+/// Reads a whole head, which has one deadline whatever trickles in meanwhile.
 async fn read_head(
     io: &mut H1,
     scratch: &mut Scratch,
     deadline: &Deadline,
     connection: &Connection,
-) -> Arrival {
-    let started = Instant::now();
-    let listener = &connection.listener;
-    // The whole head has one deadline, whatever trickles in meanwhile.
-    deadline.set(started + listener.deadlines.head);
+) -> Result<(), Fault> {
+    let limits = &connection.listener.limits.head;
     let mut scan = HeadScan::new();
     loop {
-        match parse_request(
-            &io.inbound,
-            &mut scan,
-            &listener.limits.head,
-            &mut scratch.request,
-        ) {
+        match parse_request(&io.inbound, &mut scan, limits, &mut scratch.request) {
             Ok(Some(used)) => {
                 io.inbound.advance(used);
-                return Arrival::Head(started);
+                return Ok(());
             }
             Ok(None) => {}
-            Err(error) => return Arrival::Refused(Fault::Request(error), started),
+            Err(error) => return Err(Fault::Request(error)),
         }
         match deadline.bound(poll_fn(|cx| io.poll_read(cx, SMALL))).await {
             Ok(Ok(true)) => {}
-            Ok(Ok(false) | Err(_)) => return Arrival::Refused(Fault::ClientGone, started),
-            Err(Expired) => return Arrival::Refused(Fault::HeadTimeout, started),
+            Ok(Ok(false) | Err(_)) => return Err(Fault::ClientGone),
+            Err(Expired) => return Err(Fault::HeadTimeout),
         }
     }
 }

@@ -16,6 +16,7 @@ use ::h2::{
 use bytes::{Bytes, BytesMut};
 
 use super::{
+    age::end_of_life,
     client_h2::ClientH2,
     deadline::Deadline,
     exchange::{Carrier, Client},
@@ -92,6 +93,10 @@ pub(crate) async fn serve(
     shared
         .deadline
         .set(Instant::now() + listener.deadlines.idle);
+    let age = worker.deadlines.register();
+    if let Some(until) = end_of_life(&worker, &shared.connection) {
+        age.set(until);
+    }
     let mut served: u64 = 0;
     let mut written_before = 0;
     loop {
@@ -104,7 +109,17 @@ pub(crate) async fn serve(
                 return Poll::Ready(Next::Stream(next));
             }
             if (worker.is_draining() || shared.connection.retired.get()) && !leaving {
-                return Poll::Ready(Next::Leave);
+                return Poll::Ready(Next::Leave("draining"));
+            }
+            if !leaving
+                && shared.streams.get() == 0
+                && served > 0
+                && worker.strain().ends_connections()
+            {
+                return Poll::Ready(Next::Leave("overload"));
+            }
+            if !leaving && age.poll_expired(cx).is_ready() {
+                return Poll::Ready(Next::Leave("max_connection_age"));
             }
             if shared.deadline.poll_expired(cx).is_ready() {
                 return Poll::Ready(Next::Idle);
@@ -122,7 +137,7 @@ pub(crate) async fn serve(
                 shared.streams.set(shared.streams.get() + 1);
                 shared.deadline.clear();
                 if served >= listener.limits.requests && !leaving {
-                    shared.leaving.set(true);
+                    shared.leave(&worker, "max_requests");
                     io.graceful_shutdown();
                 }
                 let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
@@ -143,8 +158,13 @@ pub(crate) async fn serve(
                     .set(Instant::now() + listener.deadlines.body);
             }
             Next::Idle if leaving => return,
-            Next::Idle | Next::Leave => {
-                shared.leaving.set(true);
+            Next::Idle => {
+                shared.leave(&worker, "idle_timeout");
+                io.graceful_shutdown();
+                shared.deadline.set(Instant::now() + GOODBYE);
+            }
+            Next::Leave(reason) => {
+                shared.leave(&worker, reason);
                 io.graceful_shutdown();
                 if shared.streams.get() == 0 {
                     shared.deadline.set(Instant::now() + GOODBYE);
@@ -155,6 +175,13 @@ pub(crate) async fn serve(
 }
 
 impl Shared {
+    /// Notes that the client is told to go away, and why.
+    fn leave(&self, worker: &Worker, reason: &'static str) {
+        self.leaving.set(true);
+        let metrics = &self.connection.listener.metrics;
+        metrics.connection_ended(worker.id, reason);
+    }
+
     /// Whether the client mostly opens streams in order to give them up: each has cost a connect or a request upstream.
     fn is_rapid_reset(&self, served: u64) -> bool {
         let given_up = self.given_up.get();
@@ -166,7 +193,8 @@ impl Shared {
 enum Next {
     Stream(Option<Result<Box<Asked>, ::h2::Error>>),
     Idle,
-    Leave,
+    /// The connection shall end, for that reason.
+    Leave(&'static str),
 }
 
 /// A request on a new stream, and the way to answer it.

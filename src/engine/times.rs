@@ -59,6 +59,20 @@ impl Times {
         })
     }
 
+    /// How long the client may be silent while it sends, if it may be so slow. In a gRPC call, both sides may be.
+    pub(crate) fn sender(&self, rate: u64) -> Duration {
+        if self.streams && rate == 0 {
+            self.endpoint.stream_idle
+        } else {
+            self.client
+        }
+    }
+
+    /// How long the client may take nothing of the response.
+    pub(crate) const fn reader(&self) -> Duration {
+        self.client
+    }
+
     /// The head of the response is there; what follows it may be a stream.
     pub(crate) fn answered(&mut self, is_stream: bool) {
         self.answered = true;
@@ -72,10 +86,10 @@ impl Times {
     }
 
     /// When a wait that begins now is over.
-    pub(crate) fn end(&mut self, stage: Stage, now: Instant) -> Instant {
+    /// `client` is how long the client may be waited for.
+    pub(crate) fn end(&mut self, stage: Stage, now: Instant, client: Duration) -> Instant {
         let limit = match stage {
-            Stage::ClientSends if self.streams => self.endpoint.stream_idle,
-            Stage::ClientSends | Stage::ClientReads => self.client,
+            Stage::ClientSends | Stage::ClientReads => client,
             Stage::EndpointReads => self.endpoint.send,
             Stage::EndpointAnswers => self.endpoint.response,
             Stage::EndpointSends if self.streams => self.endpoint.stream_idle,

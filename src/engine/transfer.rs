@@ -7,14 +7,16 @@ use std::{
 
 use super::{
     body::{Flow, Waits},
+    bounded::Bounded,
     deadline::Deadline,
     exchange::Client,
+    pace::Pace,
     replay::{Replay, Replayed},
     times::{Stage, Times},
     upstream::Remote,
 };
 use crate::{
-    gateway::Fault,
+    gateway::{Fault, Terms},
     http::{BodyLength, Method, ResponseHead},
 };
 
@@ -34,15 +36,28 @@ pub(crate) struct Transfer<'r, 'a> {
     interim: bool,
     /// What an earlier attempt has taken of the request's body, and what a later one may need.
     pub(crate) replay: &'r mut Replay<'a>,
-    /// For whom the deadline was set, and how far the exchange was then.
-    armed: Option<(Stage, u64)>,
-    times: Times,
+    armed: Option<Armed>,
     /// When the request was out and the wait for the endpoint began.
     asked_at: Option<Instant>,
+    /// The patience with the client as it sends, and as it reads.
+    sending: Pace,
+    reading: Pace,
+    times: Times,
+    /// Bytes that the request's body may have.
+    most: u64,
+}
+
+/// For whom the deadline was set, when, and how far the exchange was then.
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    stage: Stage,
+    at: Instant,
+    received: u64,
+    sent: u64,
 }
 
 impl<'r, 'a> Transfer<'r, 'a> {
-    pub(crate) fn new(times: Times, replay: &'r mut Replay<'a>) -> Self {
+    pub(crate) fn new(times: Times, terms: Terms, replay: &'r mut Replay<'a>) -> Self {
         replay.rewind();
         Self {
             received: 0,
@@ -54,8 +69,11 @@ impl<'r, 'a> Transfer<'r, 'a> {
             interim: false,
             replay,
             armed: None,
-            times,
             asked_at: None,
+            sending: Pace::new(terms.receive_rate, times.sender(terms.receive_rate)),
+            reading: Pace::new(terms.send_rate, times.reader()),
+            most: terms.body,
+            times,
         }
     }
 
@@ -83,6 +101,7 @@ impl<'r, 'a> Transfer<'r, 'a> {
         self.response = Flow::default();
         self.broken = false;
         self.times.tunnel();
+        self.most = u64::MAX;
     }
 
     /// Moves the request along until a response head is there.
@@ -157,6 +176,7 @@ impl<'r, 'a> Transfer<'r, 'a> {
                 client: &mut *client,
                 replay: &mut *self.replay,
             };
+            let mut body = Bounded::new(&mut body, self.most, self.received);
             match self
                 .request
                 .poll(cx, &mut body, remote, &mut self.received, waits)
@@ -182,16 +202,50 @@ impl<'r, 'a> Transfer<'r, 'a> {
         deadline: &Deadline,
         stage: Stage,
     ) -> Poll<Fault> {
-        let now_armed = Some((stage, self.received.wrapping_add(self.sent)));
-        if self.armed != now_armed {
-            self.armed = now_armed;
+        let stands = self.armed.is_some_and(|armed| {
+            (armed.stage, armed.received, armed.sent) == (stage, self.received, self.sent)
+        });
+        if !stands {
+            let now = Instant::now();
+            self.settle(now);
+            self.armed = Some(Armed {
+                stage,
+                at: now,
+                received: self.received,
+                sent: self.sent,
+            });
             if stage == Stage::EndpointAnswers && self.asked_at.is_none() {
-                self.asked_at = Some(Instant::now());
+                self.asked_at = Some(now);
             }
-            deadline.set(self.times.end(stage, Instant::now()));
+            let client = match stage {
+                Stage::ClientSends => self.sending.left(),
+                _ => self.reading.left(),
+            };
+            deadline.set(self.times.end(stage, now, client));
         }
         deadline
             .poll_expired(cx)
-            .map(|_| self.times.fault(stage, Instant::now()))
+            .map(|_| match self.times.fault(stage, Instant::now()) {
+                Fault::BodyTimeout if self.sending.is_strained() => Fault::BodyTooSlow,
+                Fault::ClientStalled if self.reading.is_strained() => Fault::ClientTooSlow,
+                fault => fault,
+            })
+    }
+
+    /// Charges the client for the time since the deadline was set, if it was the client that was waited for.
+    fn settle(&mut self, now: Instant) {
+        let Some(before) = self.armed else { return };
+        let waited = now.saturating_duration_since(before.at);
+        let during = |stage| {
+            if before.stage == stage {
+                waited
+            } else {
+                Duration::ZERO
+            }
+        };
+        let received = self.received.saturating_sub(before.received);
+        self.sending.moved(received, during(Stage::ClientSends));
+        let sent = self.sent.saturating_sub(before.sent);
+        self.reading.moved(sent, during(Stage::ClientReads));
     }
 }

@@ -15,11 +15,13 @@ use super::{
 use crate::{
     gateway::Moment,
     observe::{AccessLog, AccessRecord, Metrics, Touched, WorkerLog},
-    snapshot::{Snapshot, SnapshotReader},
+    snapshot::{Pressure, Snapshot, SnapshotReader, Strain},
 };
 
 /// How often kept connections are looked over.
 const REAP: Duration = Duration::from_secs(5);
+/// How often a worker measures by how much it is behind.
+const BEAT: Duration = Duration::from_millis(200);
 /// How long a record waits at most until it is handed to the log's writer.
 const LOG_DELAY: Duration = Duration::from_millis(50);
 /// Spare heads that wait for use.
@@ -47,6 +49,9 @@ pub(crate) struct Worker {
     /// Whether records wait for being handed over, and who does it.
     log_pending: Cell<bool>,
     log_wanted: Notify,
+    /// How strained the process and this worker are.
+    pub(crate) pressure: Arc<Pressure>,
+    strain: Cell<Strain>,
     draining: Cell<bool>,
     stopping: Cell<bool>,
     connections: Cell<usize>,
@@ -63,9 +68,11 @@ impl Worker {
         snapshots: SnapshotReader,
         metrics: Arc<Metrics>,
         log: WorkerLog,
-        clock: Instant,
+        (clock, pressure): (Instant, Arc<Pressure>),
     ) -> Rc<Self> {
         Rc::new(Self {
+            strain: Cell::new(pressure.resources()),
+            pressure,
             id,
             deadlines: Deadlines::new(),
             pools: Pools::default(),
@@ -146,6 +153,44 @@ impl Worker {
     pub(crate) fn opened(self: &Rc<Self>) -> Open {
         self.connections.set(self.connections.get() + 1);
         Open(Rc::clone(self))
+    }
+
+    /// How strained the process and this worker are.
+    pub(crate) fn strain(&self) -> Strain {
+        self.strain.get()
+    }
+
+    /// Measures by how much this worker is behind, and acts on that and on what the process is short of.
+    pub(crate) async fn feel(self: Rc<Self>) {
+        let mut late = Duration::ZERO;
+        loop {
+            let due = Instant::now() + BEAT;
+            pause(BEAT).await;
+            // What is late now counts half, what was late before the other half.
+            late = (late + due.elapsed()) / 2;
+            let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+            let resources = self.pressure.resources();
+            let strain = resources.max(self.pressure.delayed(self.id, micros));
+            let before = self.strain.replace(strain);
+            if resources.ends_connections() {
+                self.pools.clear();
+            }
+            if strain.ends_connections() && !before.ends_connections() {
+                // Those that are idle look at the world again, and leave.
+                self.deadlines.wake_all();
+            }
+        }
+    }
+
+    /// Why connections end after their exchange now, if they do.
+    pub(crate) fn parting(&self) -> Option<&'static str> {
+        if self.is_draining() {
+            Some("draining")
+        } else if self.strain().ends_connections() {
+            Some("overload")
+        } else {
+            None
+        }
     }
 
     /// Whether connections shall end when their exchanges have.

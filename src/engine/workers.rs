@@ -17,9 +17,10 @@ use tokio::sync::{
 
 use super::{door::Door, worker::Worker};
 use crate::{
+    gateway::RequestGate,
     listener::admission::Admission,
     observe::{LogSink, Metrics},
-    snapshot::{ListenerPlan, SnapshotCell},
+    snapshot::{ListenerPlan, Pressure, SnapshotCell},
 };
 
 /// The workers of one gateway.
@@ -39,6 +40,15 @@ pub struct DoorKey {
     pub name: Option<Box<str>>,
 }
 
+/// Where those who come through a door take their places. All workers share it, and reloads keep it.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// For connections.
+    pub admission: Admission,
+    /// For requests.
+    pub requests: RequestGate,
+}
+
 #[derive(Debug)]
 struct Thread {
     commands: UnboundedSender<Command>,
@@ -47,7 +57,7 @@ struct Thread {
 
 #[derive(Debug)]
 enum Command {
-    Open(DoorKey, Arc<ListenerPlan>, Admission, TcpListener),
+    Open(DoorKey, Arc<ListenerPlan>, Gate, TcpListener),
     Replace(DoorKey, Arc<ListenerPlan>),
     Close(DoorKey),
     Drain,
@@ -64,7 +74,7 @@ impl Workers {
         snapshots: &Arc<SnapshotCell>,
         metrics: &Arc<Metrics>,
         log: &LogSink,
-        clock: Instant,
+        (clock, pressure): (Instant, &Arc<Pressure>),
     ) -> io::Result<Self> {
         let (leave, busy) = watch::channel(count);
         let leave = Arc::new(leave);
@@ -76,11 +86,12 @@ impl Workers {
                 let (commands, inbox) = unbounded_channel();
                 let (reader, metrics) = (snapshots.reader(), Arc::clone(metrics));
                 let (leave, log) = (Arc::clone(&leave), log.worker());
+                let pressure = Arc::clone(pressure);
                 let handle = std::thread::Builder::new()
                     .name(format!("worker-{id}"))
                     .spawn(move || {
                         let tasks = tokio::task::LocalSet::new();
-                        let worker = Worker::new(id, reader, metrics, log, clock);
+                        let worker = Worker::new(id, reader, metrics, log, (clock, pressure));
                         tasks.block_on(&runtime, work(Rc::clone(&worker), inbox));
                         // Dropping what is left writes its records; then they are handed over.
                         worker.stop();
@@ -108,14 +119,14 @@ impl Workers {
         &self,
         key: &DoorKey,
         plan: &Arc<ListenerPlan>,
-        admission: &Admission,
+        gate: &Gate,
         sockets: Vec<TcpListener>,
     ) {
         for (thread, socket) in self.threads.iter().zip(sockets) {
             thread.tell(Command::Open(
                 key.clone(),
                 Arc::clone(plan),
-                admission.clone(),
+                gate.clone(),
                 socket,
             ));
         }
@@ -181,6 +192,7 @@ async fn work(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Command>) {
     tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
     tokio::task::spawn_local(Rc::clone(&worker).deliver_records());
     tokio::task::spawn_local(Rc::clone(&worker).reap());
+    tokio::task::spawn_local(Rc::clone(&worker).feel());
     let mut doors: HashMap<DoorKey, Rc<Door>> = HashMap::new();
     loop {
         let command = tokio::select! {
@@ -188,7 +200,7 @@ async fn work(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Command>) {
             () = worker.emptied() => return,
         };
         match command {
-            Some(Command::Open(key, plan, admission, socket)) => {
+            Some(Command::Open(key, plan, gate, socket)) => {
                 let name = plan.name.clone();
                 let socket = match tokio::net::TcpListener::from_std(socket) {
                     Ok(socket) => socket,
@@ -197,7 +209,7 @@ async fn work(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Command>) {
                         continue;
                     }
                 };
-                let door = Door::new(plan, admission);
+                let door = Door::new(plan, gate);
                 tokio::task::spawn_local(Rc::clone(&door).run(Rc::clone(&worker), socket));
                 if let Some(old) = doors.insert(key, door) {
                     old.close();

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use super::RequestGate;
 use crate::{observe::TlsFacts, snapshot::ListenerPlan};
 
 /// Who is calling, and through which door.
@@ -20,6 +21,8 @@ pub struct Connection {
     pub client: SocketAddr,
     /// The TLS session; `None` on a plain connection.
     pub tls: Option<TlsSession>,
+    /// Where its requests take their places.
+    pub requests: RequestGate,
     /// Whether the listener is gone: what runs ends, nothing further is awaited.
     pub retired: Rc<Cell<bool>>,
 }

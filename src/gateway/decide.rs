@@ -34,7 +34,11 @@ impl Exchange {
         random: &mut dyn FnMut() -> u64,
     ) -> Verdict {
         self.length = length;
-        match self.prepare(head).and_then(|()| self.find_route(head)) {
+        if self.place.is_none() {
+            return self.refuse(Fault::RequestsFull);
+        }
+        let found = self.prepare(head).and_then(|()| self.find_route(head));
+        match found.and_then(|()| self.settle_terms(head)) {
             Ok(()) => {}
             Err(fault) => return self.refuse(fault),
         }
@@ -112,9 +116,13 @@ impl Exchange {
             .routes
             .get(matched.route)
             .ok_or(Fault::NoRoute)?;
+        let is_shed = self.strain.sheds(route.importance);
         self.route = Some(Arc::clone(route));
         self.route_index = matched.route;
         self.captures = matched.captures;
+        if is_shed {
+            return Err(Fault::Overloaded);
+        }
         Ok(())
     }
 

@@ -10,8 +10,8 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
-    Connection, Fault, Moment, Origin, Outcome, Progress, Retry, attempts::Attempts, grpc_status,
-    judged, retry, session::Session, wishes::Wishes,
+    Connection, Fault, Moment, Origin, Outcome, Progress, Retry, Terms, attempts::Attempts,
+    grpc_status, judged, places::Taken, retry, session::Session, wishes::Wishes,
 };
 use crate::{
     balance::{Endpoint, Lease, Limits, PickContext, Refusal},
@@ -19,7 +19,7 @@ use crate::{
     http::{BodyLength, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
     routing::Captures,
-    snapshot::{Route, Snapshot, Upstream},
+    snapshot::{Route, Snapshot, Strain, Upstream},
 };
 
 /// One exchange. It keeps the world it began in to its end.
@@ -34,12 +34,18 @@ pub struct Exchange {
     pub(super) captures: Captures,
     pub(super) origin: Origin,
     pub(super) request_id: String,
+    /// How strained the process was when it began.
+    pub(super) strain: Strain,
     /// What filters have changed in the target.
     original: Original,
     /// Working memory of the filters, the hash and the cookie of a session.
     pub(super) workspace: Vec<u8>,
     /// The length of the request's body.
     pub(super) length: BodyLength,
+    /// What the client is held to.
+    pub(super) terms: Terms,
+    /// Its places among the requests that are served at once; `None` when there were none left.
+    pub(super) place: Option<Taken>,
     /// The protocol that the client wants to switch to; empty if none.
     pub(super) upgrade: SmallVec<[u8; 16]>,
     pub(super) started: Instant,
@@ -73,9 +79,12 @@ impl Exchange {
                 scheme: connection.scheme(),
                 trusted: false,
             },
+            terms: Terms::of(&connection.listener.limits),
+            place: Taken::of(&connection),
             snapshot,
             connection,
             route: None,
+            strain: Strain::None,
             upstream: None,
             endpoint: None,
             route_index: 0,
@@ -100,6 +109,13 @@ impl Exchange {
     /// Exchanges the working memory for another one: whoever carries exchanges lends each the memory of the one before.
     pub fn swap_workspace(&mut self, workspace: &mut Vec<u8>) {
         std::mem::swap(&mut self.workspace, workspace);
+    }
+
+    /// Says how strained the process is: what matters less is refused.
+    #[must_use]
+    pub const fn under(mut self, strain: Strain) -> Self {
+        self.strain = strain;
+        self
     }
 
     /// Chooses the endpoint for the next attempt.

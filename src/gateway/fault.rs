@@ -17,10 +17,14 @@ pub enum Fault {
     HeadTimeout,
     /// The client took too long over its body.
     BodyTimeout,
+    /// The client's body came in more slowly than it must.
+    BodyTooSlow,
     /// The client went away.
     ClientGone,
     /// The client does not read what it asked for.
     ClientStalled,
+    /// The client reads what it asked for more slowly than it must.
+    ClientTooSlow,
     /// The upstream has no endpoint that may be used.
     NoEndpoint,
     /// The subset that the request wants has no endpoint that may be used.
@@ -61,6 +65,12 @@ pub enum Fault {
     DeadlineExceeded,
     /// The `grpc-timeout` of a gRPC client cannot be understood.
     BadGrpcTimeout,
+    /// As many requests are being served as may be.
+    RequestsFull,
+    /// The process is short of something, and the route does not matter enough.
+    Overloaded,
+    /// There is no descriptor left for a connection to an endpoint.
+    NoDescriptors,
     /// The process ends and did not wait any longer.
     Drained,
     /// The gateway itself failed.
@@ -88,9 +98,9 @@ impl Fault {
             Self::MethodNotAllowed => 405,
             Self::Misdirected => 421,
             Self::NoRoute => 404,
-            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::HeadTimeout | Self::BodyTimeout | Self::BodyTooSlow => 408,
             // Nobody is told: the figure nginx uses in logs.
-            Self::ClientGone | Self::ClientStalled => 499,
+            Self::ClientGone | Self::ClientStalled | Self::ClientTooSlow => 499,
             Self::NoEndpoint
             | Self::NoSubset
             | Self::UpstreamOverloaded
@@ -98,6 +108,9 @@ impl Fault {
             | Self::QueueFull
             | Self::QueueTimeout
             | Self::UpstreamGrpcStatus
+            | Self::RequestsFull
+            | Self::Overloaded
+            | Self::NoDescriptors
             | Self::BreakerOpen(_)
             | Self::Drained => 503,
             Self::ConnectFailed
@@ -126,8 +139,10 @@ impl Fault {
             Self::NoRoute => "no_route",
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",
+            Self::BodyTooSlow => "body_too_slow",
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
+            Self::ClientTooSlow => "client_too_slow",
             Self::NoEndpoint => "no_endpoint",
             Self::NoSubset => "no_subset",
             Self::UpstreamOverloaded => "upstream_overloaded",
@@ -148,6 +163,9 @@ impl Fault {
             Self::RouteTimeout => "route_timeout",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::BadGrpcTimeout => "bad_grpc_timeout",
+            Self::RequestsFull => "requests_full",
+            Self::Overloaded => "overloaded",
+            Self::NoDescriptors => "no_descriptors",
             Self::Drained => "drained",
             Self::Internal => "internal",
         }
@@ -171,8 +189,10 @@ impl Fault {
             | Self::NoRoute
             | Self::HeadTimeout
             | Self::BodyTimeout
+            | Self::BodyTooSlow
             | Self::ClientGone
-            | Self::ClientStalled => Blame::Client,
+            | Self::ClientStalled
+            | Self::ClientTooSlow => Blame::Client,
             Self::NoEndpoint
             | Self::NoSubset
             | Self::UpstreamOverloaded
@@ -192,7 +212,11 @@ impl Fault {
             | Self::UpstreamTimeout
             | Self::RouteTimeout
             | Self::DeadlineExceeded => Blame::Upstream,
-            Self::Drained | Self::Internal => Blame::Gateway,
+            Self::RequestsFull
+            | Self::Overloaded
+            | Self::NoDescriptors
+            | Self::Drained
+            | Self::Internal => Blame::Gateway,
         }
     }
 }

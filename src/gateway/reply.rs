@@ -24,6 +24,9 @@ pub fn reply_of(fault: Fault) -> Reply {
         | Fault::AdaptiveLimit
         | Fault::QueueFull
         | Fault::QueueTimeout
+        | Fault::RequestsFull
+        | Fault::Overloaded
+        | Fault::NoDescriptors
         | Fault::Drained => fields.push(b"retry-after", RETRY_AFTER),
         Fault::BreakerOpen(seconds) => {
             let mut digits = itoa::Buffer::new();

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::clients::Clients;
+
 /// The gate of one listener; what it admits counts for the listener and for the process.
 ///
 /// Shared by all workers and by the reloads: workers take and give back places, `control` changes the caps, the admin
@@ -12,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Admission {
     process: Arc<Places>,
     listener: Arc<Places>,
+    clients: Arc<Clients>,
 }
 
 /// A number of places for connections and how many of them are taken.
@@ -45,6 +48,7 @@ impl Admission {
         Self {
             process: Arc::clone(process),
             listener: Arc::new(Places::new(cap)),
+            clients: Clients::new(),
         }
     }
 
@@ -64,6 +68,12 @@ impl Admission {
             process: Arc::clone(&self.process),
             listener: Arc::clone(&self.listener),
         })
+    }
+
+    /// The listener's clients, each of which has limits of its own.
+    #[must_use]
+    pub const fn clients(&self) -> &Arc<Clients> {
+        &self.clients
     }
 
     /// The listener's own places.

@@ -9,6 +9,8 @@ pub mod accept;
 
 pub mod admission;
 
+pub mod clients;
+
 pub mod proxy_protocol;
 
 pub mod tls;

@@ -34,12 +34,26 @@ pub struct ListenerPlan {
 pub struct ListenerLimits {
     /// Open connections over all workers.
     pub connections: usize,
+    /// Open connections of one client.
+    pub client_connections: usize,
+    /// New connections of one client in such a time; `None`: any number.
+    pub client_rate: Option<(u32, Duration)>,
+    /// How many bits of an IPv6 address say who a client is.
+    pub ipv6_prefix: u8,
+    /// Requests that are served at once.
+    pub concurrent_requests: usize,
     /// Requests on one connection, after which it is closed.
     pub requests: u64,
     /// The size of a request head.
     pub head: HeadLimits,
     /// Concurrent HTTP/2 streams on one connection.
     pub streams: u32,
+    /// The size of a request body in bytes; `u64::MAX`: any.
+    pub body: u64,
+    /// Bytes per second at which a request body must come in; 0: any.
+    pub receive_rate: u64,
+    /// Bytes per second at which a client that does not keep up must take a response; 0: any.
+    pub send_rate: u64,
 }
 
 /// How long a client may take for each step; each is an absolute deadline, whatever trickles in meanwhile.
@@ -53,4 +67,6 @@ pub struct Deadlines {
     pub idle: Duration,
     /// Without any progress while a body is read from or written to the client.
     pub body: Duration,
+    /// For a connection as a whole, more or less, before it ends in order; `None`: no limit.
+    pub connection: Option<Duration>,
 }

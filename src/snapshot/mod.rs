@@ -6,6 +6,7 @@
 mod cell;
 mod health;
 mod listener;
+mod overload;
 mod retry;
 mod route;
 mod timeouts;
@@ -20,6 +21,7 @@ use crate::{observe::AccessLog, routing::Router};
 pub use cell::{SnapshotCell, SnapshotReader};
 pub use health::{BodyPattern, CheckTls, HealthPlan, HttpQuestion, Question};
 pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
+pub use overload::{Importance, Pressure, Strain};
 pub use retry::{GrpcCodes, RetryConditions, RetryPlan};
 pub use route::{Action, Route, SplitTarget};
 pub use timeouts::{ExchangeTimeouts, RouteTimeouts, UpstreamTimeouts};

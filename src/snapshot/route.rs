@@ -7,7 +7,7 @@ use crate::{
     observe::RouteMetrics,
 };
 
-use super::{RetryPlan, RouteTimeouts, Upstream};
+use super::{Importance, RetryPlan, RouteTimeouts, Upstream};
 
 /// What happens to the requests that a route wins.
 #[derive(Debug)]
@@ -20,10 +20,16 @@ pub struct Route {
     pub action: Action,
     /// The subset of the upstream that requests are kept to, with [`Action::Forward`].
     pub subset: Option<Box<str>>,
+    /// How much it matters when not everything can be served.
+    pub importance: Importance,
     /// How long the exchange and its parts may take.
     pub timeouts: RouteTimeouts,
     /// When an attempt is followed by another; `None`: as the upstream says.
     pub retry: Option<RetryPlan>,
+    /// The size of a request body in bytes, `u64::MAX` for any; `None`: that of the listener.
+    pub max_body: Option<u64>,
+    /// Bytes per second at which a request body must come in, 0 for any; `None`: that of the listener.
+    pub body_rate: Option<u64>,
     /// Where this route's figures go.
     pub metrics: Arc<RouteMetrics>,
 }

@@ -227,6 +227,30 @@ async fn a_rotated_log_is_opened_again_on_sigusr1() {
     assert_eq!(rotated.lines().count(), 1);
 }
 
+/// Case 86: a disk that is full costs lines, never requests, and the gateway says so.
+#[tokio::test]
+async fn case_86_a_full_disk_costs_lines_and_counts_them() {
+    let origin = Origin::answering("hello").await;
+    let gateway = Gateway::start(
+        &format!("[access_log]\noutput = \"/dev/full\"\n{ROUTE}"),
+        &[("app", &origin)],
+    )
+    .await;
+    let mut client = gateway.connect().await;
+    crate::harness::within("writes that fail", async {
+        loop {
+            assert_eq!(client.ask(Request::get("/")).await.status, 200);
+            let metrics = gateway.metrics().await;
+            let failed = metrics.sum("portcullis_access_log_write_errors_total", &[]);
+            let dropped = metrics.sum("portcullis_access_log_dropped_total", &[]);
+            if failed >= 1.0 && dropped >= 1.0 {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
 /// Case 86: a sink that stalls costs lines, never requests.
 #[tokio::test]
 async fn case_86_a_stalled_log_drops_lines_and_counts_them() {

@@ -48,6 +48,33 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "max_connections",
                 "limits::connections_of_all_listeners_together_have_a_cap",
             ),
+            (
+                "max_concurrent_requests",
+                "per_client::all_listeners_together_serve_so_many_requests_at_once",
+            ),
+            (
+                "overload",
+                "strain::short_of_memory_only_what_matters_most_is_served_and_the_operator_sees_it",
+            ),
+        ],
+    ),
+    (
+        "[server.overload]",
+        &[
+            (
+                "max_memory",
+                "strain::short_of_memory_only_what_matters_most_is_served_and_the_operator_sees_it",
+            ),
+            ("relieve_at", "strain::the_shares_decide_what_is_done"),
+            ("shed_at", "strain::the_shares_decide_what_is_done"),
+            (
+                "relieve_delay",
+                "strain::a_worker_that_is_behind_ends_connections_and_then_refuses_requests",
+            ),
+            (
+                "shed_delay",
+                "strain::a_worker_that_is_behind_ends_connections_and_then_refuses_requests",
+            ),
         ],
     ),
     (
@@ -115,8 +142,32 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "deadlines::case_35_a_body_that_stalls_is_given_up",
             ),
             (
+                "min_body_rate",
+                "bodies::case_35_a_body_that_trickles_is_cut_off_although_it_never_stalls",
+            ),
+            (
+                "min_send_rate",
+                "bodies::case_36_a_response_that_is_read_by_the_byte_is_cut_off",
+            ),
+            (
+                "max_connection_age",
+                "limits::a_connection_ends_in_order_when_it_is_old",
+            ),
+            (
+                "max_body_size",
+                "bodies::a_declared_body_that_is_too_large_is_refused_before_the_upstream_hears_of_it",
+            ),
+            (
                 "max_connections",
                 "limits::connections_beyond_the_cap_of_a_listener_are_closed_at_once",
+            ),
+            (
+                "per_client",
+                "per_client::one_client_cannot_take_all_connections",
+            ),
+            (
+                "max_concurrent_requests",
+                "per_client::a_listener_serves_so_many_requests_at_once",
             ),
             (
                 "max_requests",
@@ -154,6 +205,23 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "[listener.per_client]",
+        &[
+            (
+                "max_connections",
+                "per_client::one_client_cannot_take_all_connections",
+            ),
+            (
+                "connection_rate",
+                "per_client::one_client_cannot_connect_as_fast_as_it_likes",
+            ),
+            (
+                "ipv6_prefix",
+                "per_client::a_client_is_who_a_proxy_header_says_and_an_ipv6_client_is_its_prefix",
+            ),
+        ],
+    ),
+    (
         "[[listener.tls.certificates]]",
         &[
             (
@@ -187,6 +255,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("query", "routing::conditions_narrow_a_route"),
             ("clients", "routing::conditions_narrow_a_route"),
             ("priority", "routing::priority_stands_above_everything"),
+            ("importance", "strain::the_shares_decide_what_is_done"),
             (
                 "timeout",
                 "failure::the_time_of_a_route_limits_the_whole_exchange",
@@ -218,6 +287,12 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "retry",
                 "retry::what_a_route_says_holds_in_place_of_its_upstream",
+                "max_body_size",
+                "bodies::a_route_has_its_own_size_of_bodies",
+            ),
+            (
+                "min_body_rate",
+                "bodies::a_route_has_its_own_rate_of_bodies",
             ),
             ("filters", "filters::filters_work_the_same_over_http2"),
             ("upstream", "routing::a_split_keeps_its_weights"),

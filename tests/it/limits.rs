@@ -1,6 +1,6 @@
 //! What one client may use: connections, requests, sizes.
 
-use crate::harness::{Broken, Gateway, Origin, RawOrigin, Request, within};
+use crate::harness::{Broken, Gateway, Origin, RawH2, RawOrigin, Request, StreamEnd, within};
 
 /// A listener with this limit.
 fn listener(limit: &str) -> String {
@@ -101,6 +101,37 @@ async fn case_38_a_connection_serves_so_many_requests() {
     }
     // GOAWAY without an error.
     client.ended().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn a_connection_ends_in_order_when_it_is_old() {
+    let gateway = Gateway::start(&listener("max_connection_age = \"300ms\""), &[]).await;
+    let mut client = gateway.connect().await;
+    let mut beat = tokio::time::interval(std::time::Duration::from_millis(50));
+    let mut served = 0;
+    within("the age of a connection", async {
+        loop {
+            beat.tick().await;
+            let response = client.ask(Request::get("/")).await;
+            assert_eq!(response.status, 200);
+            served += 1;
+            if response.header("connection") == Some("close") {
+                break;
+            }
+        }
+    })
+    .await;
+    assert!(served > 1, "a young connection goes on");
+    client.closed().await;
+
+    // Over HTTP/2 the client is told without having asked for anything.
+    let mut raw = RawH2::over(gateway.connect().await).await;
+    assert_eq!(raw.end_of(u32::MAX).await, StreamEnd::GoAway(0));
+    raw.until_closed().await;
+    let metrics = gateway.metrics().await;
+    let labels = [("listener", "web"), ("reason", "max_connection_age")];
+    let ended = metrics.sum("portcullis_connections_ended_total", &labels);
+    assert!((ended - 2.0).abs() < 0.5, "{ended}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     filters::Reply,
-    gateway::{Connection, Exchange, Fault, TlsSession, Verdict},
+    gateway::{Connection, Exchange, Fault, RequestGate, TlsSession, Verdict},
     http::{RequestHead, request_body},
     routing::Candidate,
     snapshot::Snapshot,
@@ -86,6 +86,7 @@ fn connection(
         .ok_or(Fault::Internal)?;
     let peer = SocketAddr::new(peer, 0);
     Ok(Rc::new(Connection {
+        requests: RequestGate::open(),
         retired: Rc::default(),
         listener: Arc::clone(listener),
         peer,

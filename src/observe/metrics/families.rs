@@ -55,6 +55,8 @@ families! {
         "Connections that are open.";
     CONNECTIONS_REFUSED: Counter "connections_refused_total" ["listener", "reason"],
         "Connections closed before they were served.";
+    CONNECTIONS_ENDED: Counter "connections_ended_total" ["listener", "reason"],
+        "Connections that the gateway ended in order, by the setting or the event that asked for it.";
     TLS_HANDSHAKES: Counter "tls_handshakes_total" ["listener", "version", "resumed"],
         "TLS handshakes that succeeded.";
     TLS_HANDSHAKE_FAILURES: Counter "tls_handshake_failures_total" ["listener", "reason"],
@@ -117,6 +119,10 @@ families! {
         "Writes to the access log that failed.";
     PANICS: Counter "panics_total" [],
         "Panics caught while serving: each one is a bug.";
+    OVERLOAD_LEVEL: Gauge "overload_level" ["resource"],
+        "0 while there is enough, 1 while connections are not kept, 2 while requests of low importance are refused, 3 while those of normal importance are refused too.";
+    MEMORY_LIMIT: Gauge "memory_limit_bytes" [],
+        "The memory that the process may use, with which overload is measured.";
     DRAINING: Gauge "draining" [],
         "1 while the gateway is finishing what runs and takes nothing new.";
     BUILD_INFO: Gauge "build_info" ["version"],

@@ -1,6 +1,6 @@
 //! The figures of the gateway as a whole: its configuration, its certificates, its logs.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,11 +13,28 @@ use super::page::Page;
 pub struct GatewayMetrics {
     cells: Sharded<Cells>,
     draining: AtomicBool,
+    /// By `Shortage`.
+    shortages: [AtomicU8; 3],
+    memory_limit: AtomicU64,
     access_log: Arc<AccessLogMetrics>,
     /// Written by whoever loads configurations, read by scrapes.
     config: Mutex<Config>,
     certificates: Mutex<Vec<Certificate>>,
 }
+
+/// What a process may be short of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// Memory.
+    Memory,
+    /// Descriptors.
+    Descriptors,
+    /// Time: workers are behind.
+    Delay,
+}
+
+/// The labels, in the order of `Shortage`.
+const RESOURCES: [&str; 3] = ["memory", "descriptors", "delay"];
 
 /// What was lost of the access log. Shared by the threads that write it.
 #[derive(Debug, Default)]
@@ -58,20 +75,21 @@ impl GatewayMetrics {
         Self {
             cells: Sharded::new(workers),
             draining: AtomicBool::new(false),
+            shortages: Default::default(),
+            memory_limit: AtomicU64::new(0),
             access_log: Arc::default(),
             config: Mutex::default(),
             certificates: Mutex::default(),
         }
     }
 
-    /// Counts a tunnel, which is open until [`Self::tunnel_closed`].
-    pub fn tunnel_opened(&self, worker: usize) {
+    /// Counts a tunnel, which is open until what this gives is dropped.
+    pub fn tunnel_opened(&self, worker: usize) -> OpenTunnel<'_> {
         self.cells.write(worker, |cells| cells.tunnels.add(1));
-    }
-
-    /// Counts the end of a tunnel.
-    pub fn tunnel_closed(&self, worker: usize) {
-        self.cells.write(worker, |cells| cells.tunnels.subtract(1));
+        OpenTunnel {
+            gateway: self,
+            worker,
+        }
     }
 
     /// Counts a panic that was caught.
@@ -82,6 +100,22 @@ impl GatewayMetrics {
     /// Says whether the gateway is draining.
     pub fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::Relaxed);
+    }
+
+    /// Says how short the gateway is of something: 0, or what is done about it.
+    pub fn set_shortage(&self, of: Shortage, level: u8) {
+        let [memory, descriptors, delay] = &self.shortages;
+        let shortage = match of {
+            Shortage::Memory => memory,
+            Shortage::Descriptors => descriptors,
+            Shortage::Delay => delay,
+        };
+        shortage.store(level, Ordering::Relaxed);
+    }
+
+    /// Says how many bytes the process may use.
+    pub fn set_memory_limit(&self, bytes: u64) {
+        self.memory_limit.store(bytes, Ordering::Relaxed);
     }
 
     /// What the access log counts its losses in.
@@ -129,6 +163,14 @@ impl GatewayMetrics {
         one(&families::ACCESS_LOG_DROPPED, &[], dropped);
         let errors = self.access_log.errors.load(Ordering::Relaxed);
         one(&families::ACCESS_LOG_ERRORS, &[], errors);
+        let limit = self.memory_limit.load(Ordering::Relaxed);
+        one(&families::MEMORY_LIMIT, &[], limit);
+        let mut series = page.family(&families::OVERLOAD_LEVEL);
+        for (resource, level) in RESOURCES.iter().zip(&self.shortages) {
+            series.number(&[resource], level.load(Ordering::Relaxed).into());
+        }
+        drop(series);
+        let mut one = |family, values: &[&str], number| page.family(family).number(values, number);
         let version = env!("CARGO_PKG_VERSION");
         one(&families::BUILD_INFO, &[version], 1);
         self.encode_config(page);
@@ -162,6 +204,21 @@ impl GatewayMetrics {
         self.certificates
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a tunnel as open until it is dropped, by whatever ends it.
+#[derive(Debug)]
+#[must_use = "the tunnel counts as open as long as this lives"]
+pub struct OpenTunnel<'a> {
+    gateway: &'a GatewayMetrics,
+    worker: usize,
+}
+
+impl Drop for OpenTunnel<'_> {
+    fn drop(&mut self) {
+        let cells = &self.gateway.cells;
+        cells.write(self.worker, |cells| cells.tunnels.subtract(1));
     }
 }
 

@@ -28,6 +28,7 @@ struct Cells {
     sent: Cell,
     overhead: Histogram,
     refused: Table<Cell>,
+    ended: Table<Cell>,
     handshakes: Table<Cell>,
     failed_handshakes: Table<Cell>,
 }
@@ -48,17 +49,22 @@ impl ListenerMetrics {
         &self.name
     }
 
-    /// Counts an admitted connection, which is open until [`Self::connection_closed`].
-    pub fn connection_opened(&self, worker: usize) {
+    /// Counts an admitted connection, which is open until what this gives is dropped.
+    pub fn connection_opened(&self, worker: usize) -> OpenConnection<'_> {
         self.cells.write(worker, |cells| {
             cells.accepted.add(1);
             cells.open.add(1);
         });
+        OpenConnection {
+            listener: self,
+            worker,
+        }
     }
 
-    /// Counts the end of an admitted connection.
-    pub fn connection_closed(&self, worker: usize) {
-        self.cells.write(worker, |cells| cells.open.subtract(1));
+    /// Counts a connection that the gateway ended in order.
+    pub fn connection_ended(&self, worker: usize, reason: &'static str) {
+        let key = self.words.id(reason) + 1;
+        self.cells.write(worker, |cells| count(&cells.ended, key));
     }
 
     /// Counts a connection that was closed before it was served.
@@ -87,6 +93,21 @@ impl ListenerMetrics {
             cells.sent.add(record.bytes_sent);
             cells.overhead.observe(&OVERHEAD, record.timings.overhead);
         });
+    }
+}
+
+/// Counts a connection as open until it is dropped, by whatever ends it.
+#[derive(Debug)]
+#[must_use = "the connection counts as open as long as this lives"]
+pub struct OpenConnection<'a> {
+    listener: &'a ListenerMetrics,
+    worker: usize,
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        let cells = &self.listener.cells;
+        cells.write(self.worker, |cells| cells.open.subtract(1));
     }
 }
 
@@ -121,6 +142,7 @@ pub(super) fn encode(listeners: &[Arc<ListenerMetrics>], page: &mut Page) {
         }
     };
     reasons(&families::CONNECTIONS_REFUSED, |cells| &cells.refused);
+    reasons(&families::CONNECTIONS_ENDED, |cells| &cells.ended);
     reasons(&families::TLS_HANDSHAKE_FAILURES, |cells| {
         &cells.failed_handshakes
     });

@@ -24,8 +24,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 
-pub use gateway::{AccessLogMetrics, Certificate, GatewayMetrics};
-pub use listener::{ListenerMetrics, Resumed};
+pub use gateway::{AccessLogMetrics, Certificate, GatewayMetrics, OpenTunnel, Shortage};
+pub use listener::{ListenerMetrics, OpenConnection, Resumed};
 pub use route::RouteMetrics;
 pub use upstream::{
     BreakerFigures, EndpointFigures, EndpointMetrics, UpstreamFigures, UpstreamMetrics,

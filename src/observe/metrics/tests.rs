@@ -98,10 +98,10 @@ fn one_record_is_counted_wherever_it_belongs() {
 fn connections_and_handshakes_are_counted_by_listener() {
     let metrics = Metrics::new(1);
     let listener = metrics.listener("secure");
-    listener.connection_opened(0);
-    listener.connection_opened(NO_WORKER);
-    listener.connection_closed(0);
+    drop(listener.connection_opened(0));
+    let _open = listener.connection_opened(NO_WORKER);
     listener.connection_refused(0, "too_many_connections");
+    listener.connection_ended(0, "max_connection_age");
     listener.tls_handshake(0, "TLSv1.3", Resumed::No);
     listener.tls_handshake(0, "TLSv1.3", Resumed::Yes);
     listener.tls_handshake_failed(0, "no_certificate");
@@ -112,6 +112,7 @@ fn connections_and_handshakes_are_counted_by_listener() {
             r#"connections_total{listener="secure"} 2"#,
             r#"connections_open{listener="secure"} 1"#,
             r#"connections_refused_total{listener="secure",reason="too_many_connections"} 1"#,
+            r#"connections_ended_total{listener="secure",reason="max_connection_age"} 1"#,
         ]
     );
     assert_eq!(
@@ -183,6 +184,26 @@ fn an_endpoint_of_several_addresses_is_up_while_one_of_them_is() {
 }
 
 #[test]
+fn what_is_open_is_counted_until_it_ends_whatever_ends_it() {
+    let metrics = Metrics::new(1);
+    let listener = metrics.listener("web");
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _connection = listener.connection_opened(0);
+        let _tunnel = metrics.gateway().tunnel_opened(0);
+        let page = metrics.encode();
+        assert_eq!(samples(&page, "tunnels_open"), ["tunnels_open 1"]);
+        panic!("while both are open");
+    }));
+    assert!(panicked.is_err());
+    let page = metrics.encode();
+    assert_eq!(samples(&page, "tunnels_open"), ["tunnels_open 0"]);
+    assert_eq!(
+        samples(&page, "connections_open"),
+        [r#"connections_open{listener="web"} 0"#]
+    );
+}
+
+#[test]
 fn the_gateway_tells_of_itself() {
     let metrics = Metrics::new(1);
     let gateway = metrics.gateway();
@@ -190,7 +211,7 @@ fn the_gateway_tells_of_itself() {
     gateway.config_loaded(1, "aaaa", at(100));
     gateway.config_loaded(2, "bbbb", at(200));
     gateway.config_refused();
-    gateway.tunnel_opened(0);
+    let _tunnel = gateway.tunnel_opened(0);
     gateway.panicked(0);
     gateway.set_draining(true);
     gateway.access_log().dropped(5);

@@ -55,6 +55,23 @@ impl Gateway {
         Self::start_with(text, values, |command| *command = trace.around(command)).await
     }
 
+    /// Like `start`, in a shell that has set these limits, such as `ulimit -n 100`.
+    pub(crate) async fn start_under(
+        limits: &str,
+        text: &str,
+        values: &[(&str, &dyn Value)],
+    ) -> Self {
+        Self::start_with(text, values, |command| {
+            let mut shell = Command::new("sh");
+            shell
+                .args(["-c", &format!("{limits}; exec \"$0\" \"$@\"")])
+                .arg(command.as_std().get_program())
+                .args(command.as_std().get_args());
+            *command = shell;
+        })
+        .await
+    }
+
     /// Starts with a text that is written beside the files in a directory.
     pub(crate) async fn start_beside(files: TempDir, text: &str) -> Self {
         Self::spawn(files, text, |_command| {}).ready().await

@@ -1,0 +1,283 @@
+//! A process that is short of memory, of descriptors or of time: first its connections end, then it refuses requests.
+
+use crate::harness::{Client, Gateway, Origin, RawH2, RawOrigin, Request, StreamEnd, within};
+
+/// A gateway with these keys in `[server.overload]` and three routes that matter more or less.
+fn routes(overload: &str) -> String {
+    format!(
+        r#"
+        [server]
+        workers = 1
+        overload = {{ {overload} }}
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        [[route]]
+        name = "low"
+        path = "/low"
+        importance = "low"
+        respond = {{ body = "low" }}
+        [[route]]
+        name = "normal"
+        path = "/normal"
+        respond = {{ body = "normal" }}
+        [[route]]
+        name = "high"
+        path = "/high"
+        importance = "high"
+        respond = {{ body = "high" }}
+        "#
+    )
+}
+
+/// What becomes of a request for each of the three, and whether connections are kept.
+async fn answers(gateway: &Gateway) -> ([u16; 3], bool) {
+    let mut statuses = [0; 3];
+    let mut kept = true;
+    for (status, path) in statuses.iter_mut().zip(["/low", "/normal", "/high"]) {
+        let response = gateway.get(path).await;
+        *status = response.status;
+        kept &= response.header("connection") != Some("close");
+        if response.status == 503 {
+            assert_eq!(response.header("retry-after"), Some("1"));
+        }
+    }
+    (statuses, kept)
+}
+
+/// Asks until this is what becomes of requests.
+async fn until(gateway: &Gateway, expected: ([u16; 3], bool)) {
+    within("another strain", async {
+        let mut beat = tokio::time::interval(std::time::Duration::from_millis(50));
+        while answers(gateway).await != expected {
+            beat.tick().await;
+        }
+    })
+    .await;
+}
+
+async fn level(gateway: &Gateway, resource: &str) -> f64 {
+    let metrics = gateway.metrics().await;
+    metrics.sum("portcullis_overload_level", &[("resource", resource)])
+}
+
+#[tokio::test]
+async fn without_strain_everything_is_served() {
+    let gateway = Gateway::start(&routes(""), &[]).await;
+    assert_eq!(answers(&gateway).await, ([200; 3], true));
+    assert!(level(&gateway, "memory").await < 0.5);
+    let metrics = gateway.metrics().await;
+    assert!(metrics.sum("portcullis_memory_limit_bytes", &[]) > 1e6);
+}
+
+#[tokio::test]
+async fn short_of_memory_only_what_matters_most_is_served_and_the_operator_sees_it() {
+    // No process is so small: this one begins overloaded.
+    let gateway = Gateway::start(&routes("max_memory = \"64KiB\""), &[]).await;
+    assert_eq!(answers(&gateway).await, ([503, 503, 200], false));
+    let records = gateway.records(3).await;
+    assert_eq!(records[0].text("reason"), "overloaded");
+    assert_eq!(records[0].text("route"), "low");
+    for path in ["/healthz", "/readyz", "/metrics", "/config"] {
+        let response = gateway.ask_admin(Request::get(path)).await;
+        assert_eq!(response.status, 200, "{path}");
+    }
+    assert!((level(&gateway, "memory").await - 3.0).abs() < 0.1);
+    // HTTP/2 connections go on while they have streams, and leave when they have none.
+    let mut raw = RawH2::over(gateway.connect().await).await;
+    raw.headers(1, HIGH, true).await;
+    assert_eq!(raw.end_of(1).await, StreamEnd::Status(200));
+    assert_eq!(raw.end_of(u32::MAX).await, StreamEnd::GoAway(0));
+    let metrics = gateway.metrics().await;
+    let labels = [("listener", "web"), ("reason", "overload")];
+    assert!(metrics.sum("portcullis_connections_ended_total", &labels) >= 1.0);
+    // When there is enough again, all is as it was.
+    gateway.reload(&routes(""), &[]).await;
+    until(&gateway, ([200; 3], true)).await;
+    assert!(level(&gateway, "memory").await < 0.5);
+}
+
+#[tokio::test]
+async fn the_shares_decide_what_is_done() {
+    let gateway = Gateway::start(&routes(""), &[]).await;
+    // Connections that are kept now are closed when there is not enough for them.
+    let mut kept = gateway.connect().await;
+    assert_eq!(kept.ask(Request::get("/high")).await.status, 200);
+    let memory = |percent: u64| gateway.resident() * 100 / percent / 1024;
+    let relief = format!(
+        "max_memory = \"{}KiB\", relieve_at = \"20%\", shed_at = \"90%\"",
+        memory(50)
+    );
+    gateway.reload(&routes(&relief), &[]).await;
+    until(&gateway, ([200; 3], false)).await;
+    kept.closed().await;
+    let shed = format!(
+        "max_memory = \"{}KiB\", relieve_at = \"20%\", shed_at = \"40%\"",
+        memory(55)
+    );
+    gateway.reload(&routes(&shed), &[]).await;
+    until(&gateway, ([503, 200, 200], false)).await;
+    let off = "max_memory = \"64KiB\", relieve_at = \"off\", shed_at = \"off\"";
+    gateway.reload(&routes(off), &[]).await;
+    until(&gateway, ([200; 3], true)).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_behind_ends_connections_and_then_refuses_requests() {
+    for (keys, statuses) in [
+        ("relieve_delay = \"1ms\", shed_delay = \"off\"", [200; 3]),
+        (
+            "relieve_delay = \"1ms\", shed_delay = \"1ms\"",
+            [503, 503, 200],
+        ),
+    ] {
+        let gateway = Gateway::start(&routes(keys), &[]).await;
+        within("a delay that is noticed", async {
+            loop {
+                // A process that stands still is behind.
+                gateway.signal("STOP").await;
+                gateway.signal("STOP").await;
+                gateway.signal("CONT").await;
+                if answers(&gateway).await == (statuses, false) {
+                    break;
+                }
+            }
+        })
+        .await;
+        assert_eq!(
+            gateway.ask_admin(Request::get("/healthz")).await.status,
+            200
+        );
+    }
+}
+
+#[tokio::test]
+async fn case_85_without_descriptors_accepting_pauses_and_recovers_and_the_admin_address_answers() {
+    let (origin, gate) = Origin::gated("ok").await;
+    let gateway = Gateway::start_under(
+        "ulimit -n 128",
+        r#"
+        [server]
+        workers = 1
+        overload = { relieve_at = "off", shed_at = "off" }
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        [[route]]
+        name = "own"
+        path = "/own"
+        respond = { body = "own" }
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<app>"]
+        "#,
+        &[("app", &origin)],
+    )
+    .await;
+    let address = gateway.web().await;
+    // Each of these wants a descriptor for itself and one for its endpoint.
+    let mut clients = Vec::new();
+    for _ in 0..150 {
+        let mut client = Client::connect(address).await;
+        let _ = client.try_send(&Request::get("/").bytes()).await;
+        clients.push(client);
+    }
+    let full = async || {
+        let metrics = gateway.metrics().await;
+        let labels = [("listener", "web"), ("reason", "descriptors_full")];
+        metrics.sum("portcullis_connections_refused_total", &labels)
+    };
+    within("connections that are refused", async {
+        while full().await < 1.0 {
+            gateway.log().after(gateway.log().count()).await;
+        }
+    })
+    .await;
+    // The operator is not shut out, with however many connections.
+    let mut operators = Vec::new();
+    for _ in 0..5 {
+        let mut client = Client::connect(gateway.admin().await).await;
+        let request = Request::get("/healthz").host(&gateway.admin().await.to_string());
+        assert_eq!(client.ask(request).await.status, 200);
+        operators.push(client);
+    }
+    drop(clients);
+    gate.open();
+    within("room for new connections", async {
+        loop {
+            let mut client = Client::connect(address).await;
+            if client.try_ask(Request::get("/own")).await.is_ok() {
+                break;
+            }
+        }
+    })
+    .await;
+    assert_eq!(gateway.get("/").await.text(), "ok");
+}
+
+#[tokio::test]
+async fn an_endpoint_is_not_blamed_for_a_lack_of_descriptors() {
+    // Each request needs a connection of its own.
+    const ONCE: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+    let origin = RawOrigin::answering(ONCE).await;
+    let gateway = Gateway::start_under(
+        "ulimit -n 64",
+        r#"
+        [server]
+        workers = 1
+        overload = { relieve_at = "off", shed_at = "off" }
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        [[route]]
+        name = "own"
+        path = "/own"
+        respond = { body = "own" }
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<app>"]
+        "#,
+        &[("app", &origin)],
+    )
+    .await;
+    // Kept connections until there is room for a client, and not for its endpoint.
+    let mut kept = Vec::new();
+    let refused = within("an answer without an endpoint", async {
+        loop {
+            let mut client = gateway.connect().await;
+            match client.try_ask(Request::get("/own")).await {
+                Ok(_) => kept.push(client),
+                // One too many: the last that was kept makes way.
+                Err(_) => drop(kept.pop()),
+            }
+            if let Some(client) = kept.last_mut() {
+                let response = client.ask(Request::get("/")).await;
+                if response.status == 503 {
+                    break response;
+                }
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let metrics = gateway.metrics().await;
+    let labels = [("reason", "no_descriptors")];
+    assert!(metrics.sum("portcullis_requests_total", &labels) >= 1.0);
+    assert!((metrics.sum("portcullis_endpoint_up", &[]) - 1.0).abs() < 0.1);
+    drop(kept);
+    within("room for an endpoint", async {
+        while gateway.get("/").await.status != 200 {}
+    })
+    .await;
+}
+
+const HIGH: &[(&[u8], &[u8])] = &[
+    (b":method", b"GET"),
+    (b":scheme", b"http"),
+    (b":path", b"/high"),
+    (b":authority", b"gateway.test"),
+];

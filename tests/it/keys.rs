@@ -287,6 +287,8 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "retry",
                 "retry::what_a_route_says_holds_in_place_of_its_upstream",
+            ),
+            (
                 "max_body_size",
                 "bodies::a_route_has_its_own_size_of_bodies",
             ),

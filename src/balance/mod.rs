@@ -36,6 +36,7 @@ mod random;
 mod round_robin;
 
 mod administration;
+mod budget;
 mod changes;
 mod cursor;
 mod latency;
@@ -48,6 +49,7 @@ mod weights;
 pub use adaptive::Adaptive;
 pub use administration::Administration;
 pub use breaker::{Breaker, BreakerPhase};
+pub use budget::{RetryBudget, RetryCounts};
 pub use connections::{Bell, Bells, OpenConnection, Scarce};
 pub use context::PickContext;
 pub use cursor::Cursor;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::administration::{Administration, AdministrationCell};
+use super::budget::RetryCounts;
 use super::changes::{Changes, Watchers};
 use super::connections::OpenCount;
 use super::cursor::Cursor;
@@ -420,6 +421,7 @@ pub struct EndpointStates {
 #[derive(Debug, Default)]
 struct UpstreamState {
     cursor: Arc<Cursor>,
+    retries: Arc<RetryCounts>,
     load: Arc<UpstreamLoad>,
     /// Held by who ejects one of the endpoints.
     turn: Arc<Mutex<()>>,
@@ -455,6 +457,12 @@ impl EndpointStates {
     #[must_use]
     pub fn turn(&self, upstream: &str) -> Arc<Mutex<()>> {
         self.with(upstream, |state| Arc::clone(&state.turn))
+    }
+
+    /// What the upstream of that name has been asked and granted lately; the same one for the same name.
+    #[must_use]
+    pub fn retries(&self, upstream: &str) -> Arc<RetryCounts> {
+        self.with(upstream, |state| Arc::clone(&state.retries))
     }
 
     /// Drops what no snapshot refers to any more.

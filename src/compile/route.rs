@@ -120,7 +120,7 @@ impl Compiler<'_> {
         conditions.collect()
     }
 
-    fn pattern<T>(
+    pub(super) fn pattern<T>(
         &mut self,
         code: Code,
         value: &Placed<String>,
@@ -157,19 +157,22 @@ impl Compiler<'_> {
                     .any(|host| matches!(host, HostPattern::Any)),
         };
         let filters = self.chain(&route.filters, &shape);
+        let retry = self.route_retry(route);
+        let timeouts = self.route_timeouts(route);
         let subset = self.subset_of_route(route);
         let action = self.action(route, &shape, upstreams)?;
         Some(Route {
             name: route.name.as_str().into(),
             filters,
             action,
+            timeouts,
             subset,
+            retry,
             importance: match *route.importance {
                 config::overload::Importance::Low => Importance::Low,
                 config::overload::Importance::Normal => Importance::Normal,
                 config::overload::Importance::High => Importance::High,
             },
-            timeout: route.timeout.as_ref().map(|timeout| timeout.get()),
             max_body: route.max_body_size.as_ref().map(|size| body_size(**size)),
             body_rate: route.min_body_rate.as_ref().map(|rate| byte_rate(**rate)),
             metrics: self.stores.metrics.route(route.name.as_str()),

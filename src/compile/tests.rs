@@ -110,7 +110,7 @@ fn the_example_of_the_design_compiles_to_what_it_says() {
     let [users, canary, old, alive] = snapshot.routes.as_slice() else {
         panic!("four routes")
     };
-    assert_eq!(users.timeout, Some(Duration::from_secs(15)));
+    assert_eq!(users.timeouts.whole, Some(Duration::from_secs(15)));
     let kinds: Vec<_> = users.filters.filters().iter().map(|f| f.kind()).collect();
     assert_eq!(kinds, ["request_headers", "rewrite"]);
     assert!(matches!(&users.action, Action::Forward(u) if &*u.name == "users"));

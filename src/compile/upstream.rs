@@ -8,7 +8,7 @@ use super::{Compiler, Upstreams};
 use crate::{
     balance::{Pool, Settings, UpstreamLoad},
     config::{self, Placed},
-    snapshot::{Upstream, UpstreamTimeouts},
+    snapshot::Upstream,
 };
 
 impl Compiler<'_> {
@@ -45,6 +45,8 @@ impl Compiler<'_> {
             ..self.balance(upstream)
         };
         let hash = self.hash(upstream);
+        let timeouts = self.upstream_timeouts(upstream);
+        let (retry, retry_budget) = self.upstream_retry(upstream);
         let cursor = self.stores.endpoints.cursor(name);
         let made = Upstream {
             name: name.as_str().into(),
@@ -56,12 +58,10 @@ impl Compiler<'_> {
             configured,
             sources: ArcSwap::default(),
             transport,
-            timeouts: UpstreamTimeouts {
-                connect: upstream.connect_timeout.get(),
-                response: upstream.response_timeout.get(),
-                idle: upstream.idle_timeout.get(),
-                tunnel_idle: upstream.tunnel_idle_timeout.get(),
-            },
+            timeouts,
+            retry,
+            retry_budget,
+            retries: self.stores.endpoints.retries(name),
             max_idle: upstream.max_idle.get(),
             health,
             outlier,

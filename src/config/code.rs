@@ -96,6 +96,8 @@ codes! {
     ExpiredCertificate = "expired_certificate",
     /// An upstream whose certificate nobody verifies.
     UnverifiedUpstream = "unverified_upstream",
+    /// A part of `retry` that changes nothing.
+    IneffectiveRetry = "ineffective_retry",
     /// An upstream that is named but does not exist.
     UnknownUpstream = "unknown_upstream",
     /// An upstream that no route names.

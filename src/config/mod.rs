@@ -16,6 +16,7 @@ pub mod listener;
 pub mod outlier;
 pub mod overload;
 pub mod per_client;
+pub mod retry;
 pub mod route;
 pub mod server;
 pub mod sets;

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::config::{
         access_log, breaker, decode::Decoder, decode::Node, diagnostics::Diagnostics, dns, filters,
-        limits, listener, place::Sources, route, server, sets, sticky, table, upstream,
+        limits, listener, place::Sources, retry, route, server, sets, sticky, table, upstream,
     };
 
     #[test]
@@ -247,6 +247,8 @@ mod tests {
             read_examples::<listener::Certificate>(),
             read_examples::<crate::config::per_client::PerClient>(),
             read_examples::<route::Route>(),
+            read_examples::<retry::Retry>(),
+            read_examples::<retry::Budget>(),
             read_examples::<filters::RequestHeaders>(),
             read_examples::<filters::ResponseHeaders>(),
             read_examples::<filters::Rewrite>(),

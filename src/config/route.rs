@@ -13,6 +13,7 @@ use super::{
     overload::Importance,
     place::Placed,
     rate::ByteRate,
+    retry::Retry,
     setting::{Map, TemplateText},
     settings::settings,
     units::{Size, Timeout},
@@ -45,8 +46,24 @@ settings! {
         /// How much its requests matter when the process is overloaded.
         importance: Importance = default("normal");
         /// The time for a whole exchange, from the request head to the last byte of the response. Without this key
-        /// there is no limit.
+        /// there is no limit. What lasts by its nature is not cut by it: an upgraded connection (WebSocket) and an event
+        /// stream once they have begun, and of a gRPC call all but the wait for an answer to its whole request.
         timeout: Timeout = optional, example "15s";
+        /// Whether `timeout` also cuts upgraded connections, event streams and gRPC calls. The deadline of a gRPC client
+        /// always holds.
+        timeout_streams: bool = default(false);
+        /// As at the upstream, and in its place.
+        response_timeout: Timeout = optional, example "2m";
+        /// As at the upstream, and in its place.
+        send_timeout: Timeout = optional, example "10s";
+        /// As at the upstream, and in its place.
+        read_timeout: Timeout = optional, example "30s";
+        /// As at the upstream, and in its place.
+        stream_idle_timeout: Timeout = optional, example "30m";
+        /// As at the upstream, and in its place.
+        tunnel_idle_timeout: Timeout = optional, example "10m";
+        /// When an attempt that failed is followed by another, in place of what the upstream says.
+        retry: Retry = optional, example { on = ["reset", "timeout"], methods = ["GET", "POST"] };
         /// The size of a request body (413 when it is larger). Without this key: that of the listener.
         max_body_size: OrOff<Size> = optional, example "10MiB";
         /// The average rate at which a request body must at least come in, also that of a gRPC stream. Without this key:

@@ -19,6 +19,7 @@ use super::{
     outlier::Outlier,
     percent::{LoadBound, Percent},
     place::Placed,
+    retry::Retry,
     sets::Subset,
     setting::{FilePath, Map, TemplateText},
     settings::{choices, settings},
@@ -63,14 +64,26 @@ settings! {
         tls: UpstreamTls = optional, example { server_name = "partner.example.net" };
         /// The time to connect, TLS included.
         connect_timeout: Timeout = default("5s");
-        /// The time from the end of the request to the response head, and between two bytes of a body.
+        /// The part of it that the TLS handshake may take. Without this key: all that is left.
+        tls_timeout: Timeout = optional, example "2s";
+        /// The time from the end of the request to the response head; also what `send_timeout` and `read_timeout` are
+        /// without being written.
         response_timeout: Timeout = default("60s");
+        /// The time in which the endpoint must take a further part of the request. Without this key: `response_timeout`.
+        send_timeout: Timeout = optional, example "10s";
+        /// The time between two parts of a response's body. Without this key: `response_timeout`.
+        read_timeout: Timeout = optional, example "30s";
+        /// The same for streams, which may be silent for longer: event streams (`text/event-stream`) and gRPC calls, whose
+        /// client may be silent as long.
+        stream_idle_timeout: Timeout = default("5m");
         /// The time that a connection is kept without a request.
         idle_timeout: Timeout = default("60s");
         /// Connections that are kept without a request, for each worker and endpoint.
         max_idle: NonZeroUsize = default(1024);
         /// The time that a tunnel (WebSocket and other upgrades) may be silent.
         tunnel_idle_timeout: Timeout = default("1h");
+        /// When an attempt that failed is followed by another.
+        retry: Retry = optional, example { on = ["reset", "timeout"], status = [502, 503, 504] };
         /// How much it takes at the same time. Without this key: anything.
         limits: Limits = optional, example { endpoint_requests = 100, queue = 200, queue_timeout = "2s" };
         /// Finds out by the latency of its answers how many requests it takes at the same time.

@@ -102,11 +102,6 @@ impl Flow {
         self.step == Step::Done
     }
 
-    /// Whether bytes have left the source that have not reached the sink: nobody else can have them any more.
-    pub(crate) fn holds(&self) -> bool {
-        self.conduit.as_ref().is_some_and(|it| it.is_filled())
-    }
-
     /// Moves what can be moved now. `moved` counts the bytes; `waits` tells on whom it waits when it is pending.
     pub(crate) fn poll<S: Source, K: Sink>(
         &mut self,

@@ -41,7 +41,11 @@ impl Buffers {
             spare.push(inbound);
         }
         drop(spare);
-        let mut outbound = std::mem::take(&mut connection.outbound);
+        self.reuse(std::mem::take(&mut connection.outbound));
+    }
+
+    /// Takes a buffer back that was written from.
+    pub(crate) fn reuse(&self, mut outbound: Vec<u8>) {
         outbound.clear();
         let mut spare = self.outbound.borrow_mut();
         if outbound.capacity() > 0 && outbound.capacity() <= LARGEST && spare.len() < KEPT {

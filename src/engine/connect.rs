@@ -1,7 +1,14 @@
 //! New connections to endpoints.
 
 use std::{
-    cell::Cell, future::Future, io, os::fd::AsRawFd, pin::pin, rc::Rc, sync::Arc, time::Instant,
+    cell::Cell,
+    future::Future,
+    io,
+    os::fd::AsRawFd,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use ::h2::client::SendRequest;
@@ -18,8 +25,8 @@ use super::{
 };
 use crate::{
     balance::{Endpoint, OpenConnection},
-    gateway::Fault,
-    snapshot::Upstream,
+    gateway::{Exchange, Fault},
+    snapshot::{ServerIdentity, Upstream},
 };
 
 /// Windows for what endpoints send: large enough for one fast stream, bounded for a hostile endpoint. The connection has
@@ -41,18 +48,34 @@ pub(crate) const fn pool_key(endpoint: &Endpoint) -> PoolKey {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience<'a> {
     deadline: &'a Deadline,
-    /// The end of the upstream's time for connecting.
+    /// The end of the upstream's time for connecting, and of the attempt.
     connect: Instant,
-    /// The end of the route's time for the whole exchange.
-    whole: Option<Instant>,
+    /// The end of the whole exchange, and what that is called.
+    whole: Option<(Instant, Fault)>,
 }
 
 impl<'a> Patience<'a> {
-    pub(crate) fn new(deadline: &'a Deadline, upstream: &Upstream, whole: Option<Instant>) -> Self {
+    pub(crate) fn new(
+        deadline: &'a Deadline,
+        upstream: &Upstream,
+        exchange: &Exchange,
+        began: Instant,
+    ) -> Self {
+        let connect = upstream.timeouts.connect;
+        let own = exchange.per_try().map_or(connect, |own| own.min(connect));
         Self {
             deadline,
-            connect: Instant::now() + upstream.timeouts.connect,
-            whole,
+            connect: began + own,
+            whole: exchange.ends_at(),
+        }
+    }
+
+    /// The same, but for a step that begins now and may take no longer than this.
+    fn at_most(self, time: Option<Duration>) -> Self {
+        let end = time.map(|time| Instant::now() + time);
+        Self {
+            connect: end.map_or(self.connect, |end| end.min(self.connect)),
+            ..self
         }
     }
 
@@ -61,7 +84,7 @@ impl<'a> Patience<'a> {
         step: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         let (end, fault) = match self.whole {
-            Some(whole) if whole < self.connect => (whole, Fault::RouteTimeout),
+            Some((whole, fault)) if whole < self.connect => (whole, fault),
             _ => (self.connect, Fault::ConnectTimeout),
         };
         self.deadline.set(end);
@@ -76,11 +99,20 @@ pub(crate) async fn connect(
     endpoint: &Endpoint,
     patience: Patience<'_>,
 ) -> Result<Socket, Fault> {
-    // Seldom, and large: it does not make every exchange's future larger.
-    let socket = patience.bound(Box::pin(open(upstream, endpoint))).await?;
-    if worker.pressure.is_reserved(socket.tcp().as_raw_fd()) {
+    // Seldom, and large: they do not make every exchange's future larger.
+    let tcp = patience.bound(Box::pin(open(endpoint))).await?;
+    if worker.pressure.is_reserved(tcp.as_raw_fd()) {
         return Err(Fault::NoDescriptors);
     }
+    let socket = match &upstream.transport.tls {
+        None => Socket::Plain(tcp),
+        Some(tls) => {
+            patience
+                .at_most(upstream.timeouts.tls)
+                .bound(Box::pin(secure(upstream, endpoint, tls, tcp)))
+                .await?
+        }
+    };
     endpoint.metrics.connection_opened(worker.id);
     Ok(socket)
 }
@@ -132,15 +164,21 @@ fn leave_for_streams(
     }
 }
 
-async fn open(upstream: &Upstream, endpoint: &Endpoint) -> Result<Socket, Fault> {
+async fn open(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
     let tcp = TcpStream::connect(endpoint.address)
         .await
         .map_err(|error| connect_fault(&error))?;
     // A socket that cannot be told so still works.
     let _ = tcp.set_nodelay(true);
-    let Some(tls) = &upstream.transport.tls else {
-        return Ok(Socket::Plain(tcp));
-    };
+    Ok(tcp)
+}
+
+async fn secure(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    tls: &ServerIdentity,
+    tcp: TcpStream,
+) -> Result<Socket, Fault> {
     let name = server_name(tls.name.as_ref(), &endpoint.host).ok_or(Fault::UpstreamTls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     match connector.connect(name, tcp).await {

@@ -5,7 +5,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -15,6 +15,9 @@ use super::{
     connect::Patience,
     deadline::Deadline,
     record::Recorded,
+    replay::Replay,
+    spare_answer::SpareAnswer,
+    times::Times,
     transfer::Transfer,
     upstream::{Remote, UpstreamSide},
     worker::Worker,
@@ -23,8 +26,8 @@ use crate::{
     balance::Lease,
     filters::Reply,
     gateway::{
-        Exchange, Fault, Progress, Retry, Verdict, grpc_reply, head_of, judged_at_end, measured,
-        reply_of,
+        Exchange, Fault, Progress, Retry, Verdict, grpc_reply, grpc_status, head_of, judged_at_end,
+        late_trailers, measured, reply_of,
     },
     http::{BodyLength, Method, RequestHead, ResponseHead},
 };
@@ -64,6 +67,16 @@ pub(crate) struct Scratch {
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
     pub(crate) workspace: Vec<u8>,
+}
+
+/// What goes from one attempt of an exchange to the next.
+struct Carried<'a> {
+    /// The request's body.
+    replay: Replay<'a>,
+    /// The answer that the last attempt to bring one brought.
+    spare: Option<Box<SpareAnswer>>,
+    /// When the attempt began.
+    began: Instant,
 }
 
 /// What carries one exchange.
@@ -145,10 +158,30 @@ impl<'a, C: Client> Carrier<'a, C> {
             self.exchange.failed(fault);
             return;
         }
-        let mut body = Present::new(if request.method == Method::Head {
+        self.send_present(answer.body.clone()).await;
+    }
+
+    /// Passes an answer on that an earlier attempt brought, since the later ones brought none.
+    async fn pass_on(&mut self, answer: SpareAnswer) -> Result<(), Fault> {
+        let worker = self.worker;
+        let Scratch {
+            request, response, ..
+        } = &mut *self.scratch;
+        *response = answer.head;
+        self.exchange
+            .respond(request, response, &mut || worker.random())?;
+        self.client
+            .respond(request, response, answer.length, None)?;
+        self.send_present(answer.body).await;
+        Ok(())
+    }
+
+    /// Sends the body of an answer that is here as a whole.
+    async fn send_present(&mut self, body: Bytes) {
+        let mut body = Present::new(if self.scratch.request.method == Method::Head {
             Bytes::new()
         } else {
-            answer.body.clone()
+            body
         });
         self.deadline
             .set(Instant::now() + self.exchange.connection().listener.deadlines.body);
@@ -161,7 +194,7 @@ impl<'a, C: Client> Carrier<'a, C> {
             },
         )
         .await;
-        self.exchange.moved(worker.id, 0, sent);
+        self.exchange.moved(self.worker.id, 0, sent);
         if let Err(fault) = outcome {
             self.exchange.failed(fault);
             self.client.abort();
@@ -170,58 +203,105 @@ impl<'a, C: Client> Carrier<'a, C> {
 
     /// Tries endpoints until one answers or no further try makes sense.
     async fn forward(&mut self) -> Result<(), Fault> {
+        let worker = self.worker;
+        self.exchange.forwarding(worker.id, worker.now_ms());
+        let kept = self.exchange.kept_body(&self.scratch.request);
+        let mut carried = Carried {
+            replay: Replay::new(kept, &worker.buffers),
+            spare: None,
+            began: Instant::now(),
+        };
         let mut last = None;
-        loop {
-            let lease = self.lease().await.map_err(|fault| match fault {
-                Fault::ClientGone | Fault::RouteTimeout => fault,
+        let fault = loop {
+            let lease = match self.lease().await {
+                Ok(lease) => lease,
+                Err(
+                    fault @ (Fault::ClientGone | Fault::RouteTimeout | Fault::DeadlineExceeded),
+                ) => return Err(fault),
                 // That no endpoint is left says less than why the last one failed.
-                _ => last.unwrap_or(fault),
-            })?;
-            let Err((fault, progress)) = self.attempt(&lease).await else {
-                lease.succeeded();
-                let worker = self.worker;
-                self.exchange
-                    .attempt_ended(&lease, worker.id, || worker.now_ms());
-                return Ok(());
+                Err(fault) => break last.unwrap_or(fault),
             };
-            match self.exchange.attempt_failed(
-                &self.scratch.request,
-                &lease,
-                fault,
-                progress,
-                (self.worker.id, self.worker.now_ms()),
-            ) {
-                Retry::Again => last = Some(fault),
-                Retry::GiveUp => return Err(fault),
+            match self.attempt(&lease, &mut carried).await {
+                Ok(()) => {
+                    lease.succeeded();
+                    self.exchange
+                        .attempt_ended(&lease, worker.id, || worker.now_ms());
+                    return Ok(());
+                }
+                Err((fault, Retry::GiveUp)) => break fault,
+                Err((fault, Retry::After(pause))) => {
+                    last = Some(fault);
+                    drop(lease);
+                    self.pause(pause).await?;
+                }
             }
+        };
+        match carried.spare {
+            Some(answer) if fault.brings_no_answer() => self.pass_on(*answer).await,
+            _ => Err(fault),
         }
     }
 
-    async fn attempt(&mut self, lease: &Lease) -> Result<(), (Fault, Progress)> {
-        let untouched = Progress::default();
-        let upstream = self
+    /// Lets time pass before the next attempt, unless the client goes away meanwhile.
+    async fn pause(&mut self, pause: Duration) -> Result<(), Fault> {
+        if pause.is_zero() {
+            return Ok(());
+        }
+        self.deadline.set(Instant::now() + pause);
+        let (client, deadline) = (&mut *self.client, self.deadline);
+        poll_fn(|cx| {
+            if client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Fault::ClientGone));
+            }
+            deadline.poll_expired(cx).map(|_| Ok(()))
+        })
+        .await
+    }
+
+    /// Notes a failed attempt and what follows it.
+    fn failed(&mut self, lease: &Lease, fault: Fault, progress: Progress) -> (Fault, Retry) {
+        let request = &self.scratch.request;
+        let moment = self.worker.moment();
+        let next = self
             .exchange
-            .upstream()
-            .ok_or((Fault::Internal, untouched))?;
+            .attempt_failed(request, lease, (fault, progress), moment);
+        (fault, next)
+    }
+
+    async fn attempt(
+        &mut self,
+        lease: &Lease,
+        carried: &mut Carried<'_>,
+    ) -> Result<(), (Fault, Retry)> {
+        let Some(upstream) = self.exchange.upstream() else {
+            return Err((Fault::Internal, Retry::GiveUp));
+        };
         let side = UpstreamSide {
             worker: self.worker,
             upstream: &upstream,
             endpoint: lease.endpoint(),
         };
-        let patience = Patience::new(self.deadline, &upstream, self.exchange.ends_at());
+        carried.began = Instant::now();
+        let patience = Patience::new(self.deadline, &upstream, self.exchange, carried.began);
+        let untouched = Progress::default();
         if side.speaks_http2() {
-            let mut remote = unless_gone(self.client, pin!(side.open_h2(patience)))
-                .await
-                .map_err(|fault| (fault, untouched))?;
-            self.exchange_with(&mut remote, lease).await
+            let opened = unless_gone(self.client, pin!(side.open_h2(patience))).await;
+            match opened {
+                Ok(mut remote) => self.exchange_with(&mut remote, lease, carried).await,
+                Err(fault) => Err(self.failed(lease, fault, untouched)),
+            }
         } else {
             let fresh = self.exchange.wants_fresh();
-            let mut remote = unless_gone(self.client, pin!(side.open_h1(fresh, patience)))
-                .await
-                .map_err(|fault| (fault, untouched))?;
-            self.exchange_with(&mut remote, lease).await?;
-            remote.recycle();
-            Ok(())
+            let opened = unless_gone(self.client, pin!(side.open_h1(fresh, patience))).await;
+            let mut remote = match opened {
+                Ok(remote) => remote,
+                Err(fault) => return Err(self.failed(lease, fault, untouched)),
+            };
+            let outcome = self.exchange_with(&mut remote, lease, carried).await;
+            if matches!(outcome, Ok(()) | Err((Fault::UpstreamStatus(_), _))) {
+                remote.recycle();
+            }
+            outcome
         }
     }
 
@@ -230,12 +310,20 @@ impl<'a, C: Client> Carrier<'a, C> {
         &mut self,
         remote: &mut R,
         lease: &Lease,
-    ) -> Result<(), (Fault, Progress)> {
+        carried: &mut Carried<'_>,
+    ) -> Result<(), (Fault, Retry)> {
         let worker = self.worker.id;
         self.exchange.connected(remote.connect_time());
-        let mut transfer = Transfer::new(self.exchange);
+        let Some(times) = Times::new(self.exchange, carried.began) else {
+            return Err((Fault::Internal, Retry::GiveUp));
+        };
+        let mut transfer = Transfer::new(times, self.exchange.terms(), &mut carried.replay);
         let length = self.exchange.request_length();
-        let sent = remote.request(&self.scratch.request, length, self.exchange);
+        let request = &mut self.scratch.request;
+        let sent = self
+            .exchange
+            .pass_deadline(request)
+            .and_then(|()| remote.request(request, length, self.exchange));
         let head = match sent {
             Ok(()) => self.response_head(remote, &mut transfer, lease).await,
             Err(fault) => Err(fault),
@@ -245,21 +333,37 @@ impl<'a, C: Client> Carrier<'a, C> {
             measured(lease, head, transfer.waited(), self.worker.now_ms());
         }
         let outcome = match head {
-            Ok(length) => self.response_body(remote, &mut transfer, length).await,
+            Ok(length) => {
+                let Scratch {
+                    request, response, ..
+                } = &mut *self.scratch;
+                if let Some(fault) = self.exchange.unwanted(request, response) {
+                    let failure = (fault, progress(remote, &transfer));
+                    let moment = self.worker.moment();
+                    let next = self.exchange.repeat(request, lease, failure, moment);
+                    if next != Retry::GiveUp {
+                        lease.succeeded();
+                        self.exchange.moved(worker, transfer.received, 0);
+                        self.exchange.repeated(transfer.replay.repeated());
+                        carried.spare = poll_fn(|cx| {
+                            Poll::Ready(SpareAnswer::take(response, length, remote, cx))
+                        })
+                        .await;
+                        return Err((fault, next));
+                    }
+                }
+                transfer.answered(self.exchange.is_stream(response));
+                self.response_body(remote, &mut transfer, length).await
+            }
             Err(fault) => Err(fault),
         };
         self.exchange
             .moved(worker, transfer.received, transfer.sent);
+        self.exchange.repeated(transfer.replay.repeated());
         if let Err(fault) = outcome
             && !self.client.has_responded()
         {
-            let progress = Progress {
-                reused: remote.connect_time().is_none(),
-                body_taken: transfer.has_taken(),
-                head_sent: remote.is_touched(),
-                heard: remote.has_heard(),
-            };
-            return Err((fault, progress));
+            return Err(self.failed(lease, fault, progress(remote, &transfer)));
         }
         self.exchange.trailed(remote.grpc_status());
         if lease.breaker().is_some() {
@@ -269,16 +373,35 @@ impl<'a, C: Client> Carrier<'a, C> {
         if let Err(fault) = outcome {
             // Part of the response may be out: no other endpoint can continue it.
             self.exchange.failed(fault);
-            self.client.abort();
+            self.break_off(fault).await;
         }
         Ok(())
+    }
+
+    /// Ends a response that is not complete. A gRPC client can be told, behind its messages, that its time is over.
+    async fn break_off(&mut self, fault: Fault) {
+        let is_late = matches!(fault, Fault::DeadlineExceeded | Fault::RouteTimeout);
+        if is_late && self.exchange.is_call() {
+            let trailers = late_trailers(fault);
+            if self.client.finish(Some(&trailers)).is_ok() {
+                self.exchange.trailed(grpc_status(&trailers));
+                let limit = self.exchange.connection().listener.deadlines.body;
+                self.deadline.set(Instant::now() + limit);
+                let client = &mut *self.client;
+                let flushed = self.deadline.bound(poll_fn(|cx| client.poll_flush(cx)));
+                if matches!(flushed.await, Ok(Ok(()))) {
+                    return;
+                }
+            }
+        }
+        self.client.abort();
     }
 
     /// Sends the request and waits for the head of the final response; passes 1xx on.
     async fn response_head<R: Remote>(
         &mut self,
         remote: &mut R,
-        transfer: &mut Transfer,
+        transfer: &mut Transfer<'_, '_>,
         lease: &Lease,
     ) -> Result<BodyLength, Fault> {
         let mut interim = 0;
@@ -320,7 +443,7 @@ impl<'a, C: Client> Carrier<'a, C> {
     async fn response_body<R: Remote>(
         &mut self,
         remote: &mut R,
-        transfer: &mut Transfer,
+        transfer: &mut Transfer<'_, '_>,
         length: BodyLength,
     ) -> Result<(), Fault> {
         let Scratch {
@@ -341,6 +464,16 @@ impl<'a, C: Client> Carrier<'a, C> {
         let _open = upgraded.then(|| gateway.tunnel_opened(worker.id));
         let (client, deadline) = (&mut *self.client, self.deadline);
         poll_fn(|cx| transfer.poll_rest(cx, client, remote, deadline)).await
+    }
+}
+
+/// How far an attempt came.
+fn progress<R: Remote>(remote: &R, transfer: &Transfer<'_, '_>) -> Progress {
+    Progress {
+        reused: remote.connect_time().is_none(),
+        body_gone: transfer.replay.is_gone(),
+        head_sent: remote.is_touched(),
+        heard: remote.has_heard(),
     }
 }
 

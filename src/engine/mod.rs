@@ -22,6 +22,8 @@ mod watched;
 
 mod exchange;
 mod record;
+mod replay;
+mod spare_answer;
 mod unwind;
 
 mod asserted;
@@ -46,5 +48,6 @@ mod age;
 mod buffers;
 mod date;
 mod deadline;
+mod times;
 
 pub use workers::{DoorKey, Gate, Workers};

@@ -11,16 +11,18 @@ use super::{
     deadline::Deadline,
     exchange::Client,
     pace::Pace,
+    replay::{Replay, Replayed},
+    times::{Stage, Times},
     upstream::Remote,
 };
 use crate::{
-    gateway::{Exchange, Fault},
+    gateway::{Fault, Terms},
     http::{BodyLength, Method, ResponseHead},
 };
 
 /// The state of both directions.
 #[derive(Debug)]
-pub(crate) struct Transfer {
+pub(crate) struct Transfer<'r, 'a> {
     /// Bytes of the request's body that went on to the endpoint.
     pub(crate) received: u64,
     /// Bytes of the response's body that went on to the client.
@@ -32,13 +34,17 @@ pub(crate) struct Transfer {
     tunnel: bool,
     /// Whether an interim response waits to go out.
     interim: bool,
+    /// What an earlier attempt has taken of the request's body, and what a later one may need.
+    pub(crate) replay: &'r mut Replay<'a>,
     armed: Option<Armed>,
     /// When the request was out and the wait for the endpoint began.
     asked_at: Option<Instant>,
     /// The patience with the client as it sends, and as it reads.
     sending: Pace,
     reading: Pace,
-    limits: Limits,
+    times: Times,
+    /// Bytes that the request's body may have.
+    most: u64,
 }
 
 /// For whom the deadline was set, when, and how far the exchange was then.
@@ -50,30 +56,9 @@ struct Armed {
     sent: u64,
 }
 
-/// For whom an exchange waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    ClientSends,
-    ClientReads,
-    EndpointReads,
-    EndpointAnswers,
-    Tunnel,
-}
-
-#[derive(Debug)]
-struct Limits {
-    endpoint: Duration,
-    tunnel: Duration,
-    whole: Option<Instant>,
-    /// Bytes of the request's body.
-    body: u64,
-}
-
-impl Transfer {
-    pub(crate) fn new(exchange: &Exchange) -> Self {
-        let (endpoint, tunnel) = exchange.upstream_limits();
-        let client = exchange.connection().listener.deadlines.body;
-        let terms = exchange.terms();
+impl<'r, 'a> Transfer<'r, 'a> {
+    pub(crate) fn new(times: Times, terms: Terms, replay: &'r mut Replay<'a>) -> Self {
+        replay.rewind();
         Self {
             received: 0,
             sent: 0,
@@ -82,22 +67,21 @@ impl Transfer {
             broken: false,
             tunnel: false,
             interim: false,
+            replay,
             armed: None,
             asked_at: None,
-            sending: Pace::new(terms.receive_rate, client),
-            reading: Pace::new(terms.send_rate, client),
-            limits: Limits {
-                endpoint,
-                tunnel,
-                whole: exchange.ends_at(),
-                body: terms.body,
-            },
+            sending: Pace::new(terms.receive_rate, times.sender(terms.receive_rate)),
+            reading: Pace::new(terms.send_rate, times.reader()),
+            most: terms.body,
+            times,
         }
     }
 
-    /// Whether bytes of the request's body were taken from the client, and are gone.
-    pub(crate) fn has_taken(&self) -> bool {
-        self.received > 0 || self.request.holds()
+    /// The response is the one that goes on.
+    pub(crate) fn answered(&mut self, is_stream: bool) {
+        self.replay.release();
+        self.times.answered(is_stream);
+        self.armed = None;
     }
 
     /// How long the endpoint has had the whole request; `None` if it has answered before that.
@@ -116,9 +100,8 @@ impl Transfer {
         self.request = Flow::default();
         self.response = Flow::default();
         self.broken = false;
-        // The route's time is for requests; a tunnel has its idle limit.
-        self.limits.whole = None;
-        self.limits.body = u64::MAX;
+        self.times.tunnel();
+        self.most = u64::MAX;
     }
 
     /// Moves the request along until a response head is there.
@@ -171,12 +154,12 @@ impl Transfer {
         }
         let stage = match waits {
             _ if self.tunnel => Stage::Tunnel,
-            Waits::Source => Stage::EndpointAnswers,
+            Waits::Source => Stage::EndpointSends,
             Waits::Sink => Stage::ClientReads,
         };
         match self.poll_deadline(cx, deadline, stage) {
             // A tunnel in which nothing moves has come to its end; nobody failed.
-            Poll::Ready(_) if self.tunnel => Poll::Ready(Ok(())),
+            Poll::Ready(Fault::UpstreamTimeout) if self.tunnel => Poll::Ready(Ok(())),
             outcome => outcome.map(Err),
         }
     }
@@ -189,7 +172,11 @@ impl Transfer {
         waits: &mut Waits,
     ) -> Result<(), Fault> {
         if !self.broken && !self.request.is_done() {
-            let mut body = Bounded::new(client, self.limits.body, self.received);
+            let mut body = Replayed {
+                client: &mut *client,
+                replay: &mut *self.replay,
+            };
+            let mut body = Bounded::new(&mut body, self.most, self.received);
             match self
                 .request
                 .poll(cx, &mut body, remote, &mut self.received, waits)
@@ -232,33 +219,19 @@ impl Transfer {
             if stage == Stage::EndpointAnswers && self.asked_at.is_none() {
                 self.asked_at = Some(now);
             }
-            let limit = match stage {
+            let client = match stage {
                 Stage::ClientSends => self.sending.left(),
-                Stage::ClientReads => self.reading.left(),
-                Stage::EndpointReads | Stage::EndpointAnswers => self.limits.endpoint,
-                Stage::Tunnel => self.limits.tunnel,
+                _ => self.reading.left(),
             };
-            let at = now + limit;
-            deadline.set(self.limits.whole.map_or(at, |whole| whole.min(at)));
+            deadline.set(self.times.end(stage, now, client));
         }
-        deadline.poll_expired(cx).map(|_| {
-            if self
-                .limits
-                .whole
-                .is_some_and(|whole| whole <= Instant::now())
-            {
-                return Fault::RouteTimeout;
-            }
-            match stage {
-                Stage::ClientSends if self.sending.is_strained() => Fault::BodyTooSlow,
-                Stage::ClientSends => Fault::BodyTimeout,
-                Stage::ClientReads if self.reading.is_strained() => Fault::ClientTooSlow,
-                Stage::ClientReads => Fault::ClientStalled,
-                Stage::EndpointReads | Stage::EndpointAnswers | Stage::Tunnel => {
-                    Fault::UpstreamTimeout
-                }
-            }
-        })
+        deadline
+            .poll_expired(cx)
+            .map(|_| match self.times.fault(stage, Instant::now()) {
+                Fault::BodyTimeout if self.sending.is_strained() => Fault::BodyTooSlow,
+                Fault::ClientStalled if self.reading.is_strained() => Fault::ClientTooSlow,
+                fault => fault,
+            })
     }
 
     /// Charges the client for the time since the deadline was set, if it was the client that was waited for.

@@ -47,7 +47,7 @@ impl<C: Client> Carrier<'_, C> {
         let began = Instant::now();
         let end = began + queue.timeout;
         let (end, late) = match self.exchange.ends_at() {
-            Some(whole) if whole < end => (whole, Fault::RouteTimeout),
+            Some((whole, fault)) if whole < end => (whole, fault),
             _ => (end, Fault::QueueTimeout),
         };
         self.deadline.set(end);
@@ -59,7 +59,12 @@ impl<C: Client> Carrier<'_, C> {
         if let Waits::Inside(ticket) = waits {
             match outcome {
                 // It leaves without having used a call.
-                Err(Fault::ClientGone | Fault::QueueTimeout | Fault::RouteTimeout) => drop(ticket),
+                Err(
+                    Fault::ClientGone
+                    | Fault::QueueTimeout
+                    | Fault::RouteTimeout
+                    | Fault::DeadlineExceeded,
+                ) => drop(ticket),
                 // Also when it turns out that there is nobody to wait for: the next one shall see that too.
                 Ok(_) | Err(_) => ticket.served(),
             }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     balance::Bell,
+    gateway::Moment,
     observe::{AccessLog, AccessRecord, Metrics, Touched, WorkerLog},
     snapshot::{Pressure, Snapshot, SnapshotReader, Strain},
 };
@@ -122,6 +123,15 @@ impl Worker {
     /// Milliseconds on the gateway's clock, which all workers and the control plane share.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What an attempt that failed now is judged by.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            worker: self.id,
+            now_ms: self.now_ms(),
+            random: self.random(),
+        }
     }
 
     /// The time as `Date` has it.

@@ -83,6 +83,7 @@ impl Exchange {
         {
             self.upgrade = token.into();
         }
+        self.note_call(head)?;
         let trailers = accepts_trailers(&head.fields);
         strip_hop_by_hop(&mut head.fields).map_err(Fault::Request)?;
         if trailers {

@@ -10,13 +10,13 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
-    Connection, Fault, Origin, Outcome, Progress, Retry, Terms, judged, places::Taken, retry,
-    session::Session, wishes::Wishes,
+    Connection, Fault, Moment, Origin, Outcome, Progress, Retry, Terms, attempts::Attempts,
+    grpc_status, judged, places::Taken, retry, session::Session, wishes::Wishes,
 };
 use crate::{
     balance::{Endpoint, Lease, Limits, PickContext, Refusal},
     filters::{CaptureView, Context, Original, TlsFacts},
-    http::{BodyLength, Fields, Known, RequestHead, ResponseHead, strip_hop_by_hop},
+    http::{BodyLength, Known, RequestHead, ResponseHead, strip_hop_by_hop},
     observe::{AccessRecord, Source, Timings, Touched},
     routing::Captures,
     snapshot::{Route, Snapshot, Strain, Upstream},
@@ -51,12 +51,14 @@ pub struct Exchange {
     pub(super) started: Instant,
     pub(super) started_at: SystemTime,
     head_time: Duration,
+    /// Whether the request is a gRPC call, and when its client gives up.
+    pub(super) is_call: bool,
+    pub(super) deadline: Option<Instant>,
     /// The session that the request belongs to.
     pub(super) session: Session,
     /// What the request wishes of the choice of its endpoint.
     pub(super) wishes: Wishes,
-    tried: SmallVec<[usize; 4]>,
-    wants_fresh: bool,
+    pub(super) attempts: Attempts,
     pub(super) outcome: Outcome,
 }
 
@@ -95,10 +97,11 @@ impl Exchange {
             started,
             started_at: wall.checked_sub(head_time).unwrap_or(wall),
             head_time,
+            is_call: false,
+            deadline: None,
             session: Session::default(),
             wishes: Wishes::default(),
-            tried: SmallVec::new(),
-            wants_fresh: false,
+            attempts: Attempts::default(),
             outcome: Outcome::default(),
         }
     }
@@ -121,17 +124,17 @@ impl Exchange {
         let pool = upstream.pool.load();
         let context = self.wishes.context(PickContext {
             sticky: self.session.at(),
-            ..PickContext::new(now_ms, random, &self.tried)
+            ..PickContext::new(now_ms, random, &self.attempts.tried)
         });
         let lease = pool
             .lease(&context)
             .or_else(|refusal| {
-                // Every endpoint has had its try: only a kept connection that broke makes a second one worth while.
+                // Every endpoint has had its try. One that took no connection would hardly take one now.
                 let anew = PickContext {
                     tried: &[],
                     ..context
                 };
-                if self.wants_fresh {
+                if self.attempts.may_return {
                     pool.lease(&anew)
                 } else {
                     Err(refusal)
@@ -151,6 +154,7 @@ impl Exchange {
         let is_guest = served_by != self.session.at() && pool.keeps_session(&context);
         self.session.serve(served_by.filter(|_| !is_guest));
         self.outcome.attempts += 1;
+        self.outcome.first_byte = None;
         self.endpoint = Some(Arc::clone(lease.endpoint()));
         Ok(lease)
     }
@@ -183,43 +187,31 @@ impl Exchange {
         self.outcome.asked_at = Some(Instant::now());
     }
 
-    /// Whether another attempt follows a failed one, and remembers what it must not repeat.
+    /// Notes a failed attempt, and whether another follows it.
     pub fn attempt_failed(
         &mut self,
         head: &RequestHead,
         lease: &Lease,
-        fault: Fault,
-        progress: Progress,
-        (worker, now_ms): (usize, u64),
+        (fault, progress): (Fault, Progress),
+        moment: Moment,
     ) -> Retry {
         let asked = self.outcome.asked_at.take();
         if let Some(asked) = asked {
             let waited = asked.elapsed();
             self.outcome.upstream += waited;
             if !progress.heard {
-                self.waited_in_vain(lease, (fault, waited), now_ms);
+                self.waited_in_vain(lease, (fault, waited), moment.now_ms);
             }
         }
-        self.blame(lease, (fault, progress, asked.is_some()), (worker, now_ms));
-        let unreachable = matches!(
-            fault,
-            Fault::ConnectFailed | Fault::ConnectTimeout | Fault::UpstreamTls
-        );
-        if unreachable {
-            lease.connect_failed(now_ms);
+        let place = (moment.worker, moment.now_ms);
+        self.blame(lease, (fault, progress, asked.is_some()), place);
+        if retry::is_unreachable(fault) {
+            lease.connect_failed(moment.now_ms);
             let metrics = &lease.endpoint().metrics;
-            metrics.connect_failed(worker, fault.reason());
+            metrics.connect_failed(moment.worker, fault.reason());
         }
-        judged::failed(lease, fault, self.request_is_out(), now_ms);
-        let next = retry::after(fault, progress, &head.method, self.outcome.attempts);
-        if next == Retry::Again {
-            if let Some(upstream) = &self.upstream {
-                upstream.metrics.retried(worker, fault.reason());
-            }
-            self.wants_fresh = progress.reused;
-            self.tried.push(lease.index());
-        }
-        next
+        judged::failed(lease, fault, self.request_is_out(), moment.now_ms);
+        self.repeat(head, lease, (fault, progress), moment)
     }
 
     /// The head of the final response has come from the endpoint.
@@ -291,6 +283,11 @@ impl Exchange {
         self.outcome.sent = self.outcome.sent.saturating_add(sent);
     }
 
+    /// Notes how many of the body bytes that moved to the endpoint had moved before, to another one.
+    pub fn repeated(&mut self, bytes: u64) {
+        self.outcome.received = self.outcome.received.saturating_sub(bytes);
+    }
+
     /// Whether anything has been decided about the status yet.
     #[must_use]
     pub const fn has_outcome(&self) -> bool {
@@ -307,23 +304,6 @@ impl Exchange {
     #[must_use]
     pub fn upstream(&self) -> Option<Arc<Upstream>> {
         self.upstream.as_ref().map(Arc::clone)
-    }
-
-    /// How long the endpoint may stay silent, and how long a tunnel may.
-    #[must_use]
-    pub fn upstream_limits(&self) -> (Duration, Duration) {
-        self.upstream
-            .as_ref()
-            .map_or((Duration::ZERO, Duration::ZERO), |upstream| {
-                (upstream.timeouts.response, upstream.timeouts.tunnel_idle)
-            })
-    }
-
-    /// When the route's time for the whole exchange is over.
-    #[must_use]
-    pub fn ends_at(&self) -> Option<Instant> {
-        let timeout = self.route.as_ref()?.timeout?;
-        self.started.checked_add(timeout)
     }
 
     /// The length of the request's body.
@@ -350,7 +330,7 @@ impl Exchange {
     /// Whether the next attempt must not use a kept connection.
     #[must_use]
     pub const fn wants_fresh(&self) -> bool {
-        self.wants_fresh
+        self.attempts.wants_fresh
     }
 
     /// The protocol that the client wants to switch to.
@@ -397,6 +377,7 @@ impl Exchange {
             upstream: self.upstream.as_ref().map_or("", |upstream| &upstream.name),
             endpoint: self.endpoint.as_ref().map_or("", |endpoint| &endpoint.name),
             attempts: outcome.attempts,
+            earlier_attempts: &self.attempts.earlier,
             timings: Timings {
                 total,
                 head: self.head_time,
@@ -482,11 +463,4 @@ fn seconds(milliseconds: u64) -> u32 {
 
 fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
-}
-
-/// The `grpc-status` that stands in trailers, or in the head of an answer that has only trailers.
-#[must_use]
-pub fn grpc_status(fields: &Fields) -> Option<u32> {
-    let value = fields.first(Known::GrpcStatus)?;
-    std::str::from_utf8(value).ok()?.parse().ok()
 }

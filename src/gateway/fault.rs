@@ -56,10 +56,18 @@ pub enum Fault {
     UpstreamMalformed(HeadError),
     /// The endpoint sent what nobody asked for: an upgrade, or 1xx responses without end.
     UpstreamProtocol,
+    /// The endpoint's answer has a status that the retry conditions name.
+    UpstreamStatus(u16),
+    /// The endpoint's answer has a gRPC status that the retry conditions name.
+    UpstreamGrpcStatus,
     /// The endpoint took too long.
     UpstreamTimeout,
     /// The route's time for the whole exchange is over.
     RouteTimeout,
+    /// The deadline that a gRPC client set has passed.
+    DeadlineExceeded,
+    /// The `grpc-timeout` of a gRPC client cannot be understood.
+    BadGrpcTimeout,
     /// As many requests are being served as may be.
     RequestsFull,
     /// The process is short of something, and the route does not matter enough.
@@ -90,6 +98,7 @@ impl Fault {
         match self {
             Self::Request(error) => error.status(),
             Self::Http2(violation) => violation.status(),
+            Self::BadGrpcTimeout => 400,
             Self::MethodNotAllowed => 405,
             Self::Misdirected => 421,
             Self::NoRoute => 404,
@@ -102,6 +111,7 @@ impl Fault {
             | Self::AdaptiveLimit
             | Self::QueueFull
             | Self::QueueTimeout
+            | Self::UpstreamGrpcStatus
             | Self::RequestsFull
             | Self::Overloaded
             | Self::NoDescriptors
@@ -113,7 +123,12 @@ impl Fault {
             | Self::UpstreamRefused
             | Self::UpstreamMalformed(_)
             | Self::UpstreamProtocol => 502,
-            Self::ConnectTimeout | Self::UpstreamTimeout | Self::RouteTimeout => 504,
+            // What it was worth another attempt for, if its words are lost.
+            Self::UpstreamStatus(status) => status,
+            Self::ConnectTimeout
+            | Self::UpstreamTimeout
+            | Self::RouteTimeout
+            | Self::DeadlineExceeded => 504,
             Self::Internal => 500,
         }
     }
@@ -147,8 +162,12 @@ impl Fault {
             Self::UpstreamRefused => "upstream_refused",
             Self::UpstreamMalformed(_) => "upstream_malformed",
             Self::UpstreamProtocol => "upstream_protocol",
+            Self::UpstreamStatus(_) => "upstream_status",
+            Self::UpstreamGrpcStatus => "upstream_grpc_status",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::RouteTimeout => "route_timeout",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::BadGrpcTimeout => "bad_grpc_timeout",
             Self::RequestsFull => "requests_full",
             Self::Overloaded => "overloaded",
             Self::NoDescriptors => "no_descriptors",
@@ -157,12 +176,20 @@ impl Fault {
         }
     }
 
+    /// Whether it means that an upstream brought no answer, so that an earlier one is better than none.
+    #[must_use]
+    pub const fn brings_no_answer(self) -> bool {
+        matches!(self.blame(), Blame::Upstream)
+            && !matches!(self, Self::RouteTimeout | Self::DeadlineExceeded)
+    }
+
     /// Whose fault it is.
     #[must_use]
     pub const fn blame(self) -> Blame {
         match self {
             Self::Request(_)
             | Self::Http2(_)
+            | Self::BadGrpcTimeout
             | Self::MethodNotAllowed
             | Self::Misdirected
             | Self::NoRoute
@@ -186,8 +213,11 @@ impl Fault {
             | Self::UpstreamRefused
             | Self::UpstreamMalformed(_)
             | Self::UpstreamProtocol
+            | Self::UpstreamStatus(_)
+            | Self::UpstreamGrpcStatus
             | Self::UpstreamTimeout
-            | Self::RouteTimeout => Blame::Upstream,
+            | Self::RouteTimeout
+            | Self::DeadlineExceeded => Blame::Upstream,
             Self::RequestsFull
             | Self::Overloaded
             | Self::NoDescriptors

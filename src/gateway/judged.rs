@@ -18,7 +18,7 @@ pub(super) fn answered(lease: &Lease, head: &ResponseHead, now_ms: u64) {
 pub(super) fn failed(lease: &Lease, fault: Fault, request_is_out: bool, now_ms: u64) {
     let failed = match fault {
         // The route's time may have been spent on the client.
-        Fault::RouteTimeout => request_is_out,
+        Fault::RouteTimeout | Fault::DeadlineExceeded => request_is_out,
         // There was no connection to be had: the endpoint was not asked.
         Fault::UpstreamOverloaded => false,
         _ => fault.blame() == Blame::Upstream,
@@ -34,8 +34,10 @@ pub fn judged_at_end(lease: &Lease, fault: Option<Fault>, trailers: Option<u32>,
     let Some(breaker) = lease.breaker() else {
         return;
     };
-    let broke_off =
-        fault.is_some_and(|fault| fault.blame() == Blame::Upstream && fault != Fault::RouteTimeout);
+    let broke_off = fault.is_some_and(|fault| {
+        let is_late = matches!(fault, Fault::RouteTimeout | Fault::DeadlineExceeded);
+        fault.blame() == Blame::Upstream && !is_late
+    });
     let trailed = trailers.is_some_and(|code| breaker.is_failure(status_of(code)));
     if broke_off || trailed {
         lease.judge(true, now_ms);
@@ -52,7 +54,10 @@ pub fn measured(
 ) {
     let tells = match head {
         Ok(head) => meaning(head) < 500,
-        Err(fault) => matches!(fault, Fault::UpstreamTimeout | Fault::RouteTimeout),
+        Err(fault) => matches!(
+            fault,
+            Fault::UpstreamTimeout | Fault::RouteTimeout | Fault::DeadlineExceeded
+        ),
     };
     if let Some(waited) = waited
         && tells

@@ -1,6 +1,6 @@
 //! What a client is held to in one exchange: how much it may send, and how slow it may be.
 
-use super::{Exchange, Fault, reply::is_grpc};
+use super::{Exchange, Fault, grpc::is_grpc};
 use crate::{
     http::{BodyLength, HeadError, RequestHead},
     snapshot::{ListenerLimits, Route},
@@ -33,7 +33,7 @@ impl Terms {
         // says nothing else, since anyone can write such a content type.
         let receive_rate = match route.body_rate {
             Some(rate) => rate,
-            None if is_grpc(head) => 0,
+            None if is_grpc(&head.fields) => 0,
             None => self.receive_rate,
         };
         Self {

@@ -48,10 +48,18 @@ impl Exchange {
         let Some(upstream) = &self.upstream else {
             return;
         };
-        let is_bodiless = matches!(self.length, BodyLength::Empty | BodyLength::Exact(0));
-        if let Some(detector) = &upstream.outlier
-            && is_endpoints_own(fault, progress, asked && is_bodiless)
+        let Some(detector) = &upstream.outlier else {
+            return;
+        };
+        // An answer that is not passed on, because the request is tried again, counts like one that is.
+        if let Fault::UpstreamStatus(status) = fault
+            && !detector.is_failure(status)
         {
+            detector.succeeded(lease.endpoint());
+            return;
+        }
+        let is_bodiless = matches!(self.length, BodyLength::Empty | BodyLength::Exact(0));
+        if is_endpoints_own(fault, progress, asked && is_bodiless) {
             detector.failed(lease.endpoint(), &upstream.pool.load(), place);
         }
     }
@@ -117,7 +125,7 @@ mod tests {
 
     const FRESH: Progress = Progress {
         reused: false,
-        body_taken: false,
+        body_gone: false,
         head_sent: true,
         heard: false,
     };

@@ -43,6 +43,8 @@ pub struct AccessRecord<'a> {
     pub endpoint: &'a str,
     /// How many endpoints were tried, the same one twice counting twice.
     pub attempts: u32,
+    /// The endpoints that were tried before the last one, each with what came of it; empty if there was one attempt.
+    pub earlier_attempts: &'a [u8],
     /// Where the time went.
     pub timings: Timings,
     /// Bytes of the request's body, and of what a tunnel's client sent.
@@ -126,6 +128,7 @@ impl AccessRecord<'_> {
             upstream: "",
             endpoint: "",
             attempts: 0,
+            earlier_attempts: b"",
             timings: Timings::default(),
             bytes_received: 0,
             bytes_sent: 0,

@@ -8,8 +8,10 @@ mod health;
 mod listener;
 mod overload;
 mod pool;
+mod retry;
 mod route;
 mod source;
+mod timeouts;
 mod upstream;
 
 use std::{net::IpAddr, sync::Arc};
@@ -22,14 +24,15 @@ pub use cell::{SnapshotCell, SnapshotReader};
 pub use health::{BodyPattern, CheckTls, HealthPlan, HttpQuestion, Question};
 pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
 pub use overload::{Importance, Pressure, Strain};
+pub use retry::{GrpcCodes, RetryConditions, RetryPlan};
 pub use route::{Action, Route, SplitTarget};
 pub use source::{
     AddressFamily, DnsKey, DnsPlan, DnsRecords, Found, SourceFailure, SourceKey, SourceKnown,
     SourceState,
 };
+pub use timeouts::{ExchangeTimeouts, RouteTimeouts, UpstreamTimeouts};
 pub use upstream::{
     HostedEndpoint, Place, Protocol, ServerIdentity, StickyPlan, SubsetChoice, Transport, Upstream,
-    UpstreamTimeouts,
 };
 
 /// Everything a request may need to know, frozen.

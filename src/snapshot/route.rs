@@ -1,13 +1,13 @@
 //! A route as the data plane sees it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     filters::{Chain, redirect::Redirect, respond::Respond},
     observe::RouteMetrics,
 };
 
-use super::{Importance, Upstream};
+use super::{Importance, RetryPlan, RouteTimeouts, Upstream};
 
 /// What happens to the requests that a route wins.
 #[derive(Debug)]
@@ -22,8 +22,10 @@ pub struct Route {
     pub subset: Option<Box<str>>,
     /// How much it matters when not everything can be served.
     pub importance: Importance,
-    /// For the whole exchange; `None`: no limit.
-    pub timeout: Option<Duration>,
+    /// How long the exchange and its parts may take.
+    pub timeouts: RouteTimeouts,
+    /// When an attempt is followed by another; `None`: as the upstream says.
+    pub retry: Option<RetryPlan>,
     /// The size of a request body in bytes, `u64::MAX` for any; `None`: that of the listener.
     pub max_body: Option<u64>,
     /// Bytes per second at which a request body must come in, 0 for any; `None`: that of the listener.

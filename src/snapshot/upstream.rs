@@ -4,15 +4,16 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     sync::Arc,
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::ServerName;
 
-use super::{SourceKey, SourceState, health::HealthPlan};
+use super::{HealthPlan, RetryPlan, SourceKey, SourceState, UpstreamTimeouts};
 use crate::{
-    balance::{ConnectionId, Detector, Metadata, Pool, Settings, StickyKey},
+    balance::{
+        ConnectionId, Detector, Metadata, Pool, RetryBudget, RetryCounts, Settings, StickyKey,
+    },
     filters::Template,
     observe::UpstreamMetrics,
 };
@@ -41,6 +42,12 @@ pub struct Upstream {
     pub transport: Arc<Transport>,
     /// How long an endpoint may take.
     pub timeouts: UpstreamTimeouts,
+    /// When an attempt is followed by another, unless the route says otherwise.
+    pub retry: RetryPlan,
+    /// What bounds the attempts beyond the first.
+    pub retry_budget: RetryBudget,
+    /// What the budget goes by: requests and attempts lately, of all snapshots.
+    pub retries: Arc<RetryCounts>,
     /// Kept idle connections, per worker and endpoint.
     pub max_idle: usize,
     /// The active check, if there is one.
@@ -159,17 +166,4 @@ pub enum Protocol {
     Http1,
     /// HTTP/2, over TLS by ALPN or, on plain connections, with prior knowledge.
     Http2,
-}
-
-/// How long an endpoint may take.
-#[derive(Clone, Debug)]
-pub struct UpstreamTimeouts {
-    /// For TCP and TLS together.
-    pub connect: Duration,
-    /// From the end of the request until the response head; also between two bytes of a body.
-    pub response: Duration,
-    /// For a pooled connection without a request.
-    pub idle: Duration,
-    /// For a tunnel in which nothing moves in either direction.
-    pub tunnel_idle: Duration,
 }

@@ -285,6 +285,34 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "failure::the_time_of_a_route_limits_the_whole_exchange",
             ),
             (
+                "timeout_streams",
+                "timeouts::the_time_of_a_route_cuts_bodies_and_streams_only_if_asked",
+            ),
+            (
+                "response_timeout",
+                "timeouts::a_route_may_wait_longer_for_the_head_than_its_upstream",
+            ),
+            (
+                "send_timeout",
+                "timeouts::an_endpoint_that_takes_no_more_of_the_request_is_given_up",
+            ),
+            (
+                "read_timeout",
+                "timeouts::a_body_that_stalls_is_broken_off_by_the_time_between_its_parts",
+            ),
+            (
+                "stream_idle_timeout",
+                "timeouts::an_event_stream_has_an_idle_time_of_its_own",
+            ),
+            (
+                "tunnel_idle_timeout",
+                "timeouts::a_route_has_its_own_idle_time_for_tunnels",
+            ),
+            (
+                "retry",
+                "retry::what_a_route_says_holds_in_place_of_its_upstream",
+            ),
+            (
                 "max_body_size",
                 "bodies::a_route_has_its_own_size_of_bodies",
             ),
@@ -463,6 +491,26 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "failure::a_response_that_does_not_come_is_504",
             ),
             (
+                "tls_timeout",
+                "timeouts::a_handshake_with_an_endpoint_has_its_own_time",
+            ),
+            (
+                "send_timeout",
+                "timeouts::an_endpoint_that_takes_no_more_of_the_request_is_given_up",
+            ),
+            (
+                "read_timeout",
+                "timeouts::a_body_that_stalls_is_broken_off_by_the_time_between_its_parts",
+            ),
+            (
+                "stream_idle_timeout",
+                "timeouts::an_event_stream_has_an_idle_time_of_its_own",
+            ),
+            (
+                "retry",
+                "retry::a_status_that_is_listed_is_tried_at_another_endpoint",
+            ),
+            (
                 "idle_timeout",
                 "deadlines::an_idle_upstream_connection_is_closed_after_its_time",
             ),
@@ -597,6 +645,50 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "ip",
                 "names::all_addresses_of_a_name_are_endpoints_and_the_family_can_be_chosen",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.retry] and [route.retry]",
+        &[
+            (
+                "attempts",
+                "retry::the_last_answer_is_passed_on_when_there_were_enough_attempts",
+            ),
+            (
+                "on",
+                "retry::a_reset_is_followed_by_another_attempt_if_it_is_listed_and_the_method_allows_it",
+            ),
+            (
+                "status",
+                "retry::a_status_that_is_listed_is_tried_at_another_endpoint",
+            ),
+            ("grpc", "retry::a_grpc_status_that_is_listed_is_tried_again"),
+            ("methods", "retry::the_methods_say_what_may_be_sent_twice"),
+            ("per_try_timeout", "retry::an_attempt_has_its_own_time"),
+            ("backoff", "retry::the_pauses_are_configured"),
+            ("max_backoff", "retry::the_pauses_are_configured"),
+            (
+                "max_retry_after",
+                "retry::a_pause_that_is_too_long_is_the_clients_to_make",
+            ),
+            ("buffer", "retry::a_body_over_the_buffer_is_sent_once"),
+            (
+                "budget",
+                "retry::case_76_retries_stay_within_the_budget_when_everything_fails",
+            ),
+        ],
+    ),
+    (
+        "[upstream.NAME.retry.budget]",
+        &[
+            (
+                "share",
+                "retry::the_budget_holds_for_failed_connections_too",
+            ),
+            (
+                "floor",
+                "retry::case_76_retries_stay_within_the_budget_when_everything_fails",
             ),
         ],
     ),

@@ -66,6 +66,7 @@ pub const FIELDS: &[Field] = fields! {
     "upstream", "the upstream's name", |record| Value::Text(record.upstream.as_bytes());
     "endpoint", "the name of the endpoint that was tried last", |record| Value::Text(record.endpoint.as_bytes());
     "attempts", "how many times an endpoint was tried", |record| Value::Number(u64::from(record.attempts));
+    "earlier_attempts", "the endpoints that were tried before the last one, each with its failure", |record| Value::Text(record.earlier_attempts);
     "duration_ms", "milliseconds from the request's first byte to the response's last", |record| Value::Milliseconds(record.timings.total);
     "head_ms", "milliseconds to read the request's head", |record| Value::Milliseconds(record.timings.head);
     "upstream_connect_ms", "milliseconds to open the last attempt's connection, if it was not open", |record| milliseconds(record.timings.upstream_connect);

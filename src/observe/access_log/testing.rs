@@ -24,6 +24,7 @@ pub(super) fn full_record() -> AccessRecord<'static> {
         upstream: "users-v2",
         endpoint: "10.0.0.1:9001",
         attempts: 2,
+        earlier_attempts: b"10.0.0.2:9001 503",
         timings: Timings {
             total: Duration::from_micros(1_234_567),
             head: Duration::from_micros(50),

@@ -68,7 +68,11 @@ families! {
     UPSTREAM_FIRST_BYTE: Histogram "upstream_first_byte_seconds" ["upstream"],
         "Time from a request's head being sent to the first byte of its response, in the last attempt.";
     RETRIES: Counter "retries_total" ["upstream", "reason"],
-        "Attempts that were made again.";
+        "Attempts beyond the first of an exchange, by why the one before it failed.";
+    RETRIES_DENIED: Counter "retries_denied_total" ["upstream", "reason"],
+        "Failures that allowed another attempt and got none, by what stood against it: attempts, body, time, retry_after or budget.";
+    RETRIED_REQUESTS: Counter "retried_requests_total" ["upstream", "outcome"],
+        "Finished requests that took more than one attempt. Outcome is success when the endpoint's answer was passed on with a status below 500 and, for gRPC, with OK; or else failure.";
     UPSTREAM_WAITING: Gauge "upstream_requests_waiting" ["upstream"],
         "Requests that wait for a place at an upstream.";
     UPSTREAM_QUEUE: Histogram "upstream_queue_seconds" ["upstream"],

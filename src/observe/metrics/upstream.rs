@@ -12,7 +12,7 @@ use super::page::Page;
 use super::sources::{NamedSource, Sources};
 use super::table::{Table, count, sums};
 use super::words::Words;
-use crate::observe::record::AccessRecord;
+use crate::observe::record::{AccessRecord, Source};
 
 /// The metrics of one upstream, kept across reloads as long as an upstream of that name is configured.
 #[derive(Debug)]
@@ -74,6 +74,9 @@ struct Cells {
     first_byte: Histogram,
     queue: LazyHistogram,
     retries: Table<Cell>,
+    retries_denied: Table<Cell>,
+    retried_well: Cell,
+    retried_in_vain: Cell,
 }
 
 #[derive(Debug, Default)]
@@ -137,6 +140,13 @@ impl UpstreamMetrics {
         self.cells.write(worker, |cells| count(&cells.retries, key));
     }
 
+    /// Counts a failure that allowed another attempt and got none, and what stood against it.
+    pub fn retry_denied(&self, worker: usize, reason: &'static str) {
+        let key = self.words.id(reason) + 1;
+        self.cells
+            .write(worker, |cells| count(&cells.retries_denied, key));
+    }
+
     /// Counts an exchange that waited for a place, served or not.
     pub fn waited(&self, worker: usize, time: Duration) {
         self.cells.write(worker, |cells| {
@@ -161,6 +171,19 @@ impl UpstreamMetrics {
     }
 
     pub(super) fn record(&self, worker: usize, record: &AccessRecord<'_>) {
+        if record.attempts > 1 {
+            let is_well = record.source == Source::Upstream
+                && record.status < 500
+                && record.reason.is_empty()
+                && record.grpc_status.unwrap_or(0) == 0;
+            self.cells.write(worker, |cells| {
+                if is_well {
+                    cells.retried_well.add(1);
+                } else {
+                    cells.retried_in_vain.add(1);
+                }
+            });
+        }
         if let Some(first_byte) = record.timings.upstream_first_byte {
             self.cells.write(worker, |cells| {
                 cells.first_byte.observe(&WAITING, first_byte);
@@ -284,13 +307,7 @@ pub(super) fn encode(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
         series.histogram(&[upstream.name()], &total, &WAITING);
     }
     drop(series);
-    let mut series = page.family(&families::RETRIES);
-    for upstream in upstreams {
-        for (key, amount) in sums(&upstream.cells, |cells| &cells.retries) {
-            series.number(&[upstream.name(), upstream.words.word(key - 1)], amount);
-        }
-    }
-    drop(series);
+    encode_retries(upstreams, page);
     encode_limits(upstreams, page);
     let endpoints: Vec<_> = upstreams
         .iter()
@@ -302,6 +319,28 @@ pub(super) fn encode(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
         })
         .collect();
     encode_endpoints(&endpoints, page);
+}
+
+fn encode_retries(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
+    let mut by_reason = |family, table: fn(&Cells) -> &Table<Cell>| {
+        let mut series = page.family(family);
+        for upstream in upstreams {
+            for (key, amount) in sums(&upstream.cells, table) {
+                series.number(&[upstream.name(), upstream.words.word(key - 1)], amount);
+            }
+        }
+    };
+    by_reason(&families::RETRIES, |cells| &cells.retries);
+    by_reason(&families::RETRIES_DENIED, |cells| &cells.retries_denied);
+    let mut series = page.family(&families::RETRIED_REQUESTS);
+    for upstream in upstreams {
+        let well = upstream.cells.sum(|cells| &cells.retried_well);
+        let in_vain = upstream.cells.sum(|cells| &cells.retried_in_vain);
+        if well + in_vain > 0 {
+            series.number(&[upstream.name(), "success"], well);
+            series.number(&[upstream.name(), "failure"], in_vain);
+        }
+    }
 }
 
 fn encode_limits(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {

@@ -60,7 +60,7 @@ def tls_table(scans):
         if "failed" in one:
             rows.append([name, one["failed"], "", ""])
             continue
-        suites = "; ".join(f"{version.replace('_', '.').upper()}: {', '.join(names)}" for version, names in one["suites"].items())
+        suites = "; ".join(f"{version.upper().replace('_', ' ', 1).replace('_', '.')}: {', '.join(names)}" for version, names in one["suites"].items())
         departures = "; ".join(one["departures"]) or "none"
         findings = other.get("failed") or "; ".join(other["findings"]) or "none"
         rows.append([name, suites, departures, findings.replace("|", "/")])

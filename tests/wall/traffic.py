@@ -1,7 +1,8 @@
 """The traffic of a soak: each kind is a function that does one round of it and tells the account what it has sent.
 
 What counts as a request is what the gateway promises a record for: everything of which a first byte came, also if it turns
-out to be none. A connection that says nothing, a handshake that fails and frames that break HTTP/2 itself are no requests.
+out to be none, and each HTTP/2 connection that breaks the protocol itself. A connection that says nothing and a handshake that fails
+are no requests.
 """
 
 import itertools
@@ -383,8 +384,9 @@ BROKEN = itertools.cycle([
 ])
 
 
-def http2_broken(world, _kind):
+def http2_broken(world, kind):
     with Http2(world.plain) as client:
+        world.account.unreadable(kind)
         try:
             client.send(next(BROKEN))
             while client.receive() is not None:

@@ -343,6 +343,8 @@ impl<'a, C: Client> Carrier<'a, C> {
                     let next = self.exchange.repeat(request, lease, failure, moment);
                     if next != Retry::GiveUp {
                         lease.succeeded();
+                        let place = (worker, moment.now_ms);
+                        self.exchange.attempt_answered(lease, response, place);
                         self.exchange.moved(worker, transfer.received, 0);
                         self.exchange.repeated(transfer.replay.repeated());
                         carried.spare = poll_fn(|cx| {

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Blame, Exchange, Fault, Progress};
-use crate::{balance::Lease, http::BodyLength};
+use super::{Blame, Exchange, Fault, Progress, grpc_status};
+use crate::{
+    balance::Lease,
+    http::{BodyLength, ResponseHead},
+};
 
 impl Exchange {
     /// The endpoint took so long for the head of its response, or longer.
@@ -27,7 +30,9 @@ impl Exchange {
         now_ms: u64,
     ) {
         match fault {
-            Fault::UpstreamTimeout | Fault::RouteTimeout => self.took(lease, time, now_ms),
+            Fault::UpstreamTimeout | Fault::RouteTimeout | Fault::DeadlineExceeded => {
+                self.took(lease, time, now_ms);
+            }
             // A client may go at any time, so this is news only if it waited longer than an answer takes.
             Fault::ClientGone => match lease.endpoint().state.latency(now_ms) {
                 Some(known) if time > known => self.took(lease, time, now_ms),
@@ -48,19 +53,27 @@ impl Exchange {
         let Some(upstream) = &self.upstream else {
             return;
         };
+        let is_bodiless = matches!(self.length, BodyLength::Empty | BodyLength::Exact(0));
+        if let Some(detector) = &upstream.outlier
+            && is_endpoints_own(fault, progress, asked && is_bodiless)
+        {
+            detector.failed(lease.endpoint(), &upstream.pool.load(), place);
+        }
+    }
+
+    /// An attempt has had a response that another attempt is to make good.
+    pub fn attempt_answered(&self, lease: &Lease, head: &ResponseHead, place: (usize, u64)) {
+        let Some(upstream) = &self.upstream else {
+            return;
+        };
         let Some(detector) = &upstream.outlier else {
             return;
         };
-        // An answer that is not passed on, because the request is tried again, counts like one that is.
-        if let Fault::UpstreamStatus(status) = fault
-            && !detector.is_failure(status)
-        {
-            detector.succeeded(lease.endpoint());
-            return;
-        }
-        let is_bodiless = matches!(self.length, BodyLength::Empty | BodyLength::Exact(0));
-        if is_endpoints_own(fault, progress, asked && is_bodiless) {
+        let status = grpc_status(&head.fields).map_or(head.status, http_status);
+        if detector.is_failure(status) {
             detector.failed(lease.endpoint(), &upstream.pool.load(), place);
+        } else {
+            detector.succeeded(lease.endpoint());
         }
     }
 
@@ -75,7 +88,7 @@ impl Exchange {
         let broke_off = self
             .outcome
             .fault
-            .is_some_and(|fault| fault.blame() == Blame::Upstream && fault != Fault::RouteTimeout);
+            .is_some_and(|fault| fault.blame() == Blame::Upstream && !is_late(fault));
         let status = match self.outcome.grpc_status {
             Some(code) => http_status(code),
             None => self.outcome.status,
@@ -89,6 +102,11 @@ impl Exchange {
     }
 }
 
+/// Whether it was the time of the whole exchange that was over.
+const fn is_late(fault: Fault) -> bool {
+    matches!(fault, Fault::RouteTimeout | Fault::DeadlineExceeded)
+}
+
 /// Whether an attempt that failed speaks against its endpoint. `is_waiting`: all of the request is on its way.
 fn is_endpoints_own(fault: Fault, progress: Progress, is_waiting: bool) -> bool {
     match fault {
@@ -96,7 +114,7 @@ fn is_endpoints_own(fault: Fault, progress: Progress, is_waiting: bool) -> bool 
         Fault::UpstreamClosed => !progress.reused || progress.heard,
         Fault::UpstreamRefused | Fault::NoEndpoint => false,
         // The time of the whole exchange says something only if the endpoint's silence took what was left of it.
-        Fault::RouteTimeout => is_waiting && !progress.heard,
+        fault if is_late(fault) => is_waiting && !progress.heard,
         fault => fault.blame() == Blame::Upstream,
     }
 }

@@ -129,6 +129,11 @@ impl Line {
             .partition_point(|waiter| waiter.number < number)
     }
 
+    fn is_one_called_before(&self, number: u64) -> bool {
+        let place = self.place(number);
+        self.waiters.range(..place).any(|waiter| waiter.called)
+    }
+
     fn find(&mut self, number: u64) -> Option<&mut Waiter> {
         let place = self.place(number);
         self.waiters
@@ -147,13 +152,18 @@ impl Ticket {
         };
         // Not called from here on: a place that becomes free while this one tries is a new call.
         let called = std::mem::take(&mut waiter.called);
-        if !called && !waiter.waker.will_wake(waker) {
+        line.called -= u32::from(called);
+        // One before this that has been called goes first, and calls this one when it has tried.
+        let is_turn = called && (line.called == 0 || !line.is_one_called_before(self.number));
+        if !is_turn
+            && let Some(waiter) = line.find(self.number)
+            && !waiter.waker.will_wake(waker)
+        {
             waiter.waker.clone_from(waker);
         }
-        line.called -= u32::from(called);
         drop(line);
         fence(Ordering::SeqCst);
-        called
+        is_turn
     }
 
     /// Calls the next one behind: there is a place, but this one cannot use it.
@@ -275,6 +285,18 @@ mod tests {
         queue.call();
         let rung: Vec<_> = line.iter().map(|one| one.bell.rung()).collect();
         assert_eq!(rung, [1, 1, 0]);
+    }
+
+    #[test]
+    fn who_was_called_first_tries_first() {
+        let queue = Arc::new(Queue::default());
+        let mut line = settled(&queue, 2);
+        queue.call();
+        queue.call();
+        assert!(!line[1].is_turn(), "the one before has not tried yet");
+        assert!(line[0].is_turn());
+        line[0].served();
+        assert!(line[1].is_turn(), "the second place is not lost");
     }
 
     #[test]

@@ -609,7 +609,7 @@ async fn latencies_are_remembered_over_a_reload() {
     gateway.reload(text, &[("endpoints", &three)]).await;
     let after = latencies(&gateway).await;
     assert_eq!(after[0], None);
-    // They decay: what is left after half a minute of waiting would be nothing.
+    // They decay, and would be forgotten after twenty seconds without an answer.
     for (was, is) in before.iter().zip(&after[1..]) {
         let (was, is) = (was.expect("a latency"), is.expect("a latency"));
         assert!(0.0 < is && is <= was, "{before:?} {after:?}");

@@ -6,21 +6,17 @@
 
 pub mod debounce;
 pub mod files;
+mod system;
 
 use std::{
-    collections::BTreeSet,
-    sync::Arc,
+    collections::BTreeMap,
+    future::pending,
     time::{Duration, Instant},
 };
 
-use notify::{
-    EventKind, RecommendedWatcher, RecursiveMode, Watcher,
-    event::{AccessKind, AccessMode},
-};
-use tokio::sync::Notify;
-
 use debounce::Debounce;
 use files::{Changed, Folder, Look, Watched, folders};
+use system::{Handle, Hints};
 
 /// Watches the files of the running configuration. Belongs to the controller, which says what to watch and waits for
 /// changes; nothing happens between two calls but that hints are kept.
@@ -35,19 +31,17 @@ pub struct FileWatch {
     next_look: Instant,
     /// Waits until the files do not change any more, so that nobody reads half of one.
     debounce: Debounce,
-    watcher: Option<RecommendedWatcher>,
-    armed: BTreeSet<Folder>,
+    hints: Option<Hints>,
+    armed: BTreeMap<Folder, Handle>,
     /// Whether every folder could be armed, so that looking without a hint is only a safety net.
     complete: bool,
-    hints: Arc<Notify>,
 }
 
 impl FileWatch {
-    /// A watch of nothing yet.
+    /// A watch of nothing yet. Needs a runtime to be in.
     #[must_use]
     pub fn new() -> Self {
-        let hints = Arc::new(Notify::new());
-        let watcher = watcher(Arc::clone(&hints))
+        let hints = Hints::new()
             .inspect_err(|error| {
                 tracing::warn!(%error, every = ?POLL, "files cannot be watched, they are looked at regularly");
             })
@@ -60,10 +54,9 @@ impl FileWatch {
             last_look: now,
             next_look: now + POLL,
             debounce: Debounce::new(QUIET, AT_MOST),
-            complete: watcher.is_some(),
-            watcher,
-            armed: BTreeSet::new(),
+            complete: hints.is_some(),
             hints,
+            armed: BTreeMap::new(),
         }
     }
 
@@ -71,7 +64,7 @@ impl FileWatch {
     #[must_use]
     pub fn polling() -> Self {
         Self {
-            watcher: None,
+            hints: None,
             complete: false,
             ..Self::new()
         }
@@ -91,11 +84,11 @@ impl FileWatch {
     /// Waits until something has changed and has been quiet for a while. Dropping the future loses nothing.
     pub async fn changed(&mut self) -> Changed {
         loop {
+            // A hint is no news when the next look is soon anyway.
+            let soon = self.last_look + GAP;
+            let listening = self.next_look > soon;
             tokio::select! {
-                () = self.hints.notified() => {
-                    // Somebody may write a log beside the configuration, ten thousand times a second.
-                    self.next_look = self.next_look.min(self.last_look + GAP);
-                }
+                () = heard(self.hints.as_ref()), if listening => self.next_look = soon,
                 () = tokio::time::sleep_until(self.next_look.into()) => {
                     let changed = self.look(Instant::now());
                     if changed.any() {
@@ -128,27 +121,33 @@ impl FileWatch {
 
     /// Sees to it that exactly the folders that matter now are watched.
     fn arm(&mut self) {
-        let Some(watcher) = &mut self.watcher else {
+        let Some(hints) = &self.hints else {
             return;
         };
         let wanted = folders(&self.watched);
-        for gone in self.armed.difference(&wanted) {
-            // Fails when the folder is gone, and then so is its watch.
-            let _ = watcher.unwatch(&gone.path);
-        }
-        let mut armed: BTreeSet<Folder> = self.armed.intersection(&wanted).cloned().collect();
-        for new in wanted.difference(&self.armed) {
-            match watcher.watch(&new.path, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    armed.insert(new.clone());
+        let mut armed = BTreeMap::new();
+        for folder in &wanted {
+            let watch = match self.armed.get(folder) {
+                Some(watch) => Ok(*watch),
+                None => hints.watch(&folder.path),
+            };
+            match watch {
+                Ok(watch) => {
+                    armed.insert(folder.clone(), watch);
                 }
                 Err(error) if self.complete => {
-                    tracing::warn!(folder = %new.path.display(), %error, every = ?POLL,
+                    tracing::warn!(folder = %folder.path.display(), %error, every = ?POLL,
                         "folder cannot be watched, its files are looked at regularly");
+                    self.complete = false;
                 }
                 Err(_) => {}
             }
-            self.complete = armed.contains(new) && self.complete;
+        }
+        for watch in self.armed.values() {
+            // Two paths to one folder have one watch.
+            if !armed.values().any(|kept| kept == watch) {
+                hints.unwatch(*watch);
+            }
         }
         self.complete = armed.len() == wanted.len();
         self.armed = armed;
@@ -161,18 +160,12 @@ impl Default for FileWatch {
     }
 }
 
-fn watcher(hints: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| is_harmless(event.kind)) {
-            return;
-        }
-        hints.notify_one();
-    })
-}
-
-/// Reading a file is an event too, and our own reading must not wake us.
-fn is_harmless(kind: EventKind) -> bool {
-    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+/// Returns when something may have changed; never, where the system cannot tell.
+async fn heard(hints: Option<&Hints>) {
+    match hints {
+        Some(hints) if hints.heard().await.is_ok() => {}
+        Some(_) | None => pending().await,
+    }
 }
 
 /// A change is over when nothing has changed for this long.
@@ -256,16 +249,5 @@ mod tests {
         files.set(watch(&file), Look::at(&watch(&file)));
         fs::write(&file, "22").unwrap();
         assert!(heard(&mut files).await.configuration);
-    }
-
-    #[test]
-    fn reading_a_file_is_no_hint_and_closing_a_written_one_is() {
-        assert!(is_harmless(EventKind::Access(AccessKind::Open(
-            AccessMode::Any
-        ))));
-        assert!(!is_harmless(EventKind::Access(AccessKind::Close(
-            AccessMode::Write
-        ))));
-        assert!(!is_harmless(EventKind::Any));
     }
 }

@@ -36,10 +36,11 @@ impl ClientH2 {
         body: RecvStream,
         respond: SendResponse<Bytes>,
         length: Option<BodyLength>,
+        is_complete: bool,
         watch: &Rc<Watch>,
     ) -> Self {
         let mut stream = H2::new(End::Client);
-        stream.expect_body(body);
+        stream.expect_body(body, is_complete);
         Self {
             stream,
             respond,

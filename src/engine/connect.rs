@@ -48,6 +48,8 @@ pub(crate) const fn pool_key(endpoint: &Endpoint) -> PoolKey {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience<'a> {
     deadline: &'a Deadline,
+    /// When the attempt began.
+    pub(crate) began: Instant,
     /// The end of the upstream's time for connecting, and of the attempt.
     connect: Instant,
     /// The end of the whole exchange, and what that is called.
@@ -65,6 +67,7 @@ impl<'a> Patience<'a> {
         let own = exchange.per_try().map_or(connect, |own| own.min(connect));
         Self {
             deadline,
+            began,
             connect: began + own,
             whole: exchange.ends_at(),
         }

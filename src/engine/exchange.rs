@@ -209,7 +209,7 @@ impl<'a, C: Client> Carrier<'a, C> {
         let mut carried = Carried {
             replay: Replay::new(kept, &worker.buffers),
             spare: None,
-            began: Instant::now(),
+            began: self.exchange.started(),
         };
         let mut last = None;
         let fault = loop {
@@ -313,7 +313,8 @@ impl<'a, C: Client> Carrier<'a, C> {
         carried: &mut Carried<'_>,
     ) -> Result<(), (Fault, Retry)> {
         let worker = self.worker.id;
-        self.exchange.connected(remote.connect_time());
+        self.exchange
+            .connected(carried.began, remote.connect_time());
         let Some(times) = Times::new(self.exchange, carried.began) else {
             return Err((Fault::Internal, Retry::GiveUp));
         };

@@ -1,6 +1,9 @@
 //! One HTTP/2 stream, whichever end of it we are: the body that comes in, the body that goes out.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    cell::Cell,
+    task::{Context, Poll, ready},
+};
 
 use ::h2::{Reason, RecvStream, SendStream};
 use bytes::{Buf, Bytes};
@@ -26,6 +29,8 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct H2 {
     /// `None` once the body that comes in is complete.
     incoming: Option<RecvStream>,
+    /// Whether it is known that nothing comes behind the piece. Each question to the stream takes its connection's lock.
+    is_last: Cell<bool>,
     /// `None` until our head is sent, and once our body is complete.
     outgoing: Option<SendStream<Bytes>>,
     piece: Bytes,
@@ -37,6 +42,7 @@ impl H2 {
     pub(crate) fn new(end: End) -> Self {
         Self {
             incoming: None,
+            is_last: Cell::new(false),
             outgoing: None,
             piece: Bytes::new(),
             trailers: None,
@@ -44,9 +50,10 @@ impl H2 {
         }
     }
 
-    /// The body that comes in now.
-    pub(crate) fn expect_body(&mut self, body: RecvStream) {
-        self.incoming = (!body.is_end_stream()).then_some(body);
+    /// The body that comes in now, unless it was complete with its head.
+    pub(crate) fn expect_body(&mut self, body: RecvStream, is_complete: bool) {
+        self.incoming = (!is_complete).then_some(body);
+        self.is_last.set(is_complete);
     }
 
     /// The body that goes out now.
@@ -118,7 +125,8 @@ impl Source for H2 {
             if !self.piece.is_empty() {
                 return Poll::Ready(Ok(Fill::Data));
             }
-            let Some(incoming) = &mut self.incoming else {
+            let Some(incoming) = self.incoming.as_mut().filter(|_| !self.is_last.get()) else {
+                self.incoming = None;
                 return Poll::Ready(Ok(Fill::End));
             };
             match ready!(incoming.poll_data(cx)) {
@@ -152,7 +160,14 @@ impl Source for H2 {
     }
 
     fn ends_after(&self, bytes: usize) -> bool {
-        self.piece.len() == bytes && self.incoming.as_ref().is_none_or(RecvStream::is_end_stream)
+        if self.piece.len() != bytes {
+            return false;
+        }
+        if !self.is_last.get() {
+            let is_last = self.incoming.as_ref().is_none_or(RecvStream::is_end_stream);
+            self.is_last.set(is_last);
+        }
+        self.is_last.get()
     }
 
     fn trailers(&mut self) -> Option<Fields> {
@@ -171,14 +186,17 @@ impl Sink for H2 {
         };
         let wanted = source.chunk().len().min(PIECE);
         outgoing.reserve_capacity(wanted);
-        while outgoing.capacity() == 0 {
+        let granted = loop {
+            match outgoing.capacity() {
+                0 => {}
+                capacity => break capacity.min(wanted),
+            }
             match ready!(outgoing.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(Err(stream_fault(end, &error))),
                 None => return Poll::Ready(Err(gone(end))),
             }
-        }
-        let granted = outgoing.capacity().min(wanted);
+        };
         let last = source.ends_after(granted);
         let piece = source.take(granted);
         if let Err(error) = outgoing.send_data(piece, last) {

@@ -312,7 +312,7 @@ async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Box<Asked>)
         }
     });
     let deadline = worker.deadlines.register();
-    let mut client = ClientH2::new(body, respond, length.ok(), &shared.watch);
+    let mut client = ClientH2::new(body, respond, length.ok(), complete, &shared.watch);
     let mut recorded = Recorded::begin(&worker, &shared.connection, &mut scratch, started);
     let mut carrier = Carrier::new(&worker, &mut client, &deadline, &mut recorded);
     let outcome = match length {

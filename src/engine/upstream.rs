@@ -87,11 +87,10 @@ impl<'a> UpstreamSide<'a> {
         patience: Patience<'_>,
     ) -> Result<RemoteH1<'a>, Fault> {
         let key = pool_key(self.endpoint);
-        let started = Instant::now();
         let kept = if fresh {
             None
         } else {
-            self.worker.pools.take(key, started)
+            self.worker.pools.take(key, patience.began)
         };
         let (socket, open, connect_time) = match kept {
             Some((socket, open)) => {
@@ -101,7 +100,7 @@ impl<'a> UpstreamSide<'a> {
             None => {
                 let open = leave(self.worker, self.upstream, self.endpoint, patience).await?;
                 let socket = connect(self.worker, self.upstream, self.endpoint, patience).await?;
-                (socket, open, Some(started.elapsed()))
+                (socket, open, Some(patience.began.elapsed()))
             }
         };
         let mut connection = H1::new(socket, End::Endpoint, self.worker.buffers.inbound());
@@ -123,7 +122,6 @@ impl<'a> UpstreamSide<'a> {
 
     /// A stream's place on a connection that is open, or on a new one.
     pub(crate) async fn open_h2(&self, patience: Patience<'_>) -> Result<RemoteH2, Fault> {
-        let started = Instant::now();
         let (slot, open) = stream_slot(self.worker, self.upstream, self.endpoint, patience).await?;
         if open {
             self.endpoint.metrics.connection_reused(self.worker.id);
@@ -132,7 +130,7 @@ impl<'a> UpstreamSide<'a> {
             stream: H2::new(End::Endpoint),
             slot,
             response: None,
-            connect_time: (!open).then(|| started.elapsed()),
+            connect_time: (!open).then(|| patience.began.elapsed()),
             heard: false,
             grpc_status: None,
             asserted: Asserted::default(),
@@ -415,7 +413,7 @@ impl Remote for RemoteH2 {
                     return Poll::Ready(Err(Fault::UpstreamMalformed(error)));
                 }
                 let complete = body.is_end_stream();
-                self.stream.expect_body(body);
+                self.stream.expect_body(body, complete);
                 let length = response_body(method, head).map(|length| match length {
                     // A stream has an end of its own, so no length is needed to find it.
                     BodyLength::UntilClose if complete => BodyLength::Exact(0),

@@ -181,10 +181,17 @@ impl Exchange {
         }
     }
 
-    /// A connection for the attempt is there; `took` is `None` when it was there before.
-    pub fn connected(&mut self, took: Option<Duration>) {
+    /// When reading its head began.
+    #[must_use]
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// A connection for the attempt that began then is there; `took` is `None` when it was there before, and no time has
+    /// passed.
+    pub fn connected(&mut self, began: Instant, took: Option<Duration>) {
         self.outcome.connect = took;
-        self.outcome.asked_at = Some(Instant::now());
+        self.outcome.asked_at = Some(took.map_or(began, |_| Instant::now()));
     }
 
     /// Notes a failed attempt, and whether another follows it.

@@ -3,6 +3,8 @@
 //! What HTTP/2 forbids is refused on the way in, although `h2` refuses most of it too: nothing that would mean
 //! something else in HTTP/1 gets that far (wire rules 18 and 19).
 
+use std::borrow::Cow;
+
 use ::http::uri::{Authority, PathAndQuery, Scheme};
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request, response};
 use bytes::Bytes;
@@ -234,7 +236,7 @@ fn push_target_bytes(bytes: &str, also: &[u8], text: &mut Vec<u8>) {
     }
 }
 
-/// The fields as a map. The values from the wire share one copy of the bytes.
+/// The fields as a map. The values share one copy of the bytes.
 fn to_map(fields: &Fields, wanted: impl Fn(Field<'_>) -> bool) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(fields.len());
     for (field, origin, shared) in fields.iter_shared() {
@@ -244,12 +246,18 @@ fn to_map(fields: &Fields, wanted: impl Fn(Field<'_>) -> bool) -> HeaderMap {
         {
             continue;
         }
-        let Ok(name) = HeaderName::from_bytes(field.name) else {
+        let Some(name) = name_of(field) else {
             continue;
         };
         let value = match origin {
             Origin::Parsed => HeaderValue::from_maybe_shared(shared).ok(),
-            Origin::Composed => HeaderValue::from_bytes(&repair_value(field.value)).ok(),
+            Origin::Composed => match repair_value(field.value) {
+                Cow::Borrowed(kept) if kept.len() == shared.len() => {
+                    HeaderValue::from_maybe_shared(shared).ok()
+                }
+                Cow::Borrowed(kept) => HeaderValue::from_bytes(kept).ok(),
+                Cow::Owned(repaired) => HeaderValue::try_from(repaired).ok(),
+            },
         };
         if let Some(value) = value {
             // Refused only beyond 24,576 names, far above every limit of a head.
@@ -257,6 +265,33 @@ fn to_map(fields: &Fields, wanted: impl Fn(Field<'_>) -> bool) -> HeaderMap {
         }
     }
     map
+}
+
+/// The name, for the most common fields without looking it up; `None` if it is no token.
+fn name_of(field: Field<'_>) -> Option<HeaderName> {
+    Some(match field.known {
+        Known::Accept => header::ACCEPT,
+        Known::AcceptEncoding => header::ACCEPT_ENCODING,
+        Known::Age => header::AGE,
+        Known::Authorization => header::AUTHORIZATION,
+        Known::CacheControl => header::CACHE_CONTROL,
+        Known::ContentEncoding => header::CONTENT_ENCODING,
+        Known::ContentLength => header::CONTENT_LENGTH,
+        Known::ContentType => header::CONTENT_TYPE,
+        Known::Cookie => header::COOKIE,
+        Known::Date => header::DATE,
+        Known::GrpcStatus => const { HeaderName::from_static("grpc-status") },
+        Known::Location => header::LOCATION,
+        Known::Server => header::SERVER,
+        Known::SetCookie => header::SET_COOKIE,
+        Known::Te => header::TE,
+        Known::UserAgent => header::USER_AGENT,
+        Known::XForwardedFor => const { HeaderName::from_static("x-forwarded-for") },
+        Known::XForwardedHost => const { HeaderName::from_static("x-forwarded-host") },
+        Known::XForwardedProto => const { HeaderName::from_static("x-forwarded-proto") },
+        Known::XRequestId => const { HeaderName::from_static("x-request-id") },
+        _ => return HeaderName::from_bytes(field.name).ok(),
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test setup deny fuzz wall soak compare figures bench setup-build setup-wall setup-compare
+.PHONY: help run build test setup deny fuzz wall soak pgo compare figures bench setup-build setup-wall setup-compare
 
 # What `make run`, `make wall`, `make soak` and `make compare` hand on, for example `make run ARGS='--http-port 18080'`.
 ARGS ?=
@@ -51,6 +51,11 @@ wall: build setup-wall ## attacks, with HAProxy and nginx beside it; 30 minutes,
 soak: build setup ## valid and hostile traffic for 10 minutes, each request accounted for; ARGS='--minutes 60'
 	$(step) "soaking"
 	@tests/wall/soak.py $(ARGS)
+
+pgo: setup-compare ## build target/pgo/portcullis, with what the compiler learns from a minute of load
+	$(step) "building the load generator"
+	@cargo build --release --locked --example load
+	@packaging/pgo.sh
 
 compare: setup-compare ## speed beside HAProxy, nginx, Envoy and Caddy; about an hour, or ARGS=--quick
 	$(step) "building the release binary and the load generator (the first time takes some minutes)"

@@ -65,10 +65,15 @@ others:
 
 {facts['date']}, {facts['machine']}, {facts['system']}, Linux {facts['kernel']}; {told}.
 One worker on one core each, median of {facts['rounds']} rounds in which all took turns. The others run without logs and
-metrics, but where the table says so; Portcullis has its metrics on. All tables are in
+metrics, but where the table says so; Portcullis has its metrics on{built(facts)}. All tables are in
 [`benches/RESULTS.md`](benches/RESULTS.md), [`benches/README.md`](benches/README.md) tells how to read them, and
 `make compare` makes them on your machine.
 """
+
+
+def built(facts):
+    """How our own binary came about."""
+    return ", and is built with a profile of these workloads (`make pgo`)" if facts.get("profile_guided") else ""
 
 
 def row_of(run, workload, peer, key):

@@ -11,6 +11,8 @@ from bench import ROOT
 from peers import versions
 
 RESULTS = ROOT / "target/bench"
+# What packaging/pgo.sh builds.
+PROFILED = ROOT / "target/pgo/portcullis"
 
 
 def shown(value):
@@ -44,7 +46,7 @@ def save(name, args, found, figures):
     RESULTS.mkdir(parents=True, exist_ok=True)
     facts = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "cores": os.cpu_count(), "kernel": platform.release(),
              "system": system(), "rounds": getattr(args, "rounds", None), "seconds": getattr(args, "seconds", None),
-             "quick": args.quick, "versions": versions(found)}
+             "quick": args.quick, "versions": versions(found), "profile_guided": Path(args.binary).resolve() == PROFILED}
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"facts": facts, **figures}, indent=2, ensure_ascii=False) + "\n")
     print(f"written: {path.relative_to(ROOT)}")

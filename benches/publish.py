@@ -76,6 +76,10 @@ def built(facts):
     return ", and is built with a profile of these workloads (`make pgo`)" if facts.get("profile_guided") else ""
 
 
+def profile(facts):
+    return " Portcullis was built with a profile (`make pgo`)." if facts.get("profile_guided") else ""
+
+
 def row_of(run, workload, peer, key):
     return run["workloads"][workload].get(peer, {}).get(key)
 
@@ -87,7 +91,7 @@ def results(runs):
         if name in runs:
             facts = runs[name]["facts"]
             versions = ", ".join(f"{peer} {version}" for peer, version in facts["versions"].items())
-            source = f"{facts['date']}, {facts['machine']}, {facts['cores']} cores, {facts['system']}, Linux {facts['kernel']}. {versions}."
+            source = f"{facts['date']}, {facts['machine']}, {facts['cores']} cores, {facts['system']}, Linux {facts['kernel']}. {versions}.{profile(facts)}"
             parts.append(f"{write(runs[name])}\n\n{source}\n")
     return "\n".join(parts)
 

@@ -18,17 +18,20 @@ const CONFIG: &str = r#"
     endpoints = ["<app>"]
 "#;
 
-/// Calls that carry a part of a message. `read` and `write` are for what wakes threads.
+/// Calls that carry a part of a message.
 const CARRYING: &[&str] = &[
     "readv", "recvfrom", "recvmsg", "sendmsg", "sendto", "splice", "writev",
 ];
+/// Calls that wait or wake a thread, whose number is a matter of what else the machine does: on a busy one, a wait is
+/// interrupted by the clock's tick and the log's thread sleeps more often.
+const WAITING: &[&str] = &["epoll_pwait", "epoll_wait", "futex", "read", "write"];
 
 /// Exchanges on a connection before those that are counted.
 const WARM_UP: usize = 50;
 const COUNTED: usize = 300;
 
 #[tokio::test]
-async fn an_exchange_of_http1_takes_four_calls_and_two_waits() {
+async fn an_exchange_of_http1_takes_four_calls() {
     held("web", "http", &["--h1"]).await;
 }
 
@@ -43,8 +46,8 @@ async fn an_exchange_of_http2_over_tls_takes_no_call_more() {
 }
 
 /// Runs exchanges over one connection, one after the other, and counts what the worker asks of the kernel for each: a
-/// message in and out in each direction, and a wait for the client and for the origin. What connections cost is taken
-/// off by a connection with few exchanges before that with many.
+/// message in and out in each direction. What connections cost is taken off by a connection with few exchanges before
+/// that with many.
 async fn held(listener: &str, scheme: &str, version: &[&str]) {
     // The files of the certificate are there as long as the authority is.
     let authority = Authority::new("tests");
@@ -80,12 +83,16 @@ async fn held(listener: &str, scheme: &str, version: &[&str]) {
         (count(many) - count(few)) / COUNTED as f64
     };
     let carrying = each(|name| CARRYING.contains(&name));
-    let all = each(|_name| true);
-    println!("{url}: {carrying:.2} calls an exchange carry messages, {all:.2} are made");
-    // On a busy machine a wait may be interrupted, and the log's thread is woken more often.
+    let other = each(|name| !CARRYING.contains(&name) && !WAITING.contains(&name));
+    println!(
+        "{url}: {carrying:.2} calls an exchange carry messages, {other:.2} are neither those nor waits"
+    );
     assert!(
         (3.99..=4.1).contains(&carrying),
         "{carrying:.2} calls an exchange carry messages"
     );
-    assert!((4.1..=7.0).contains(&all), "{all:.2} calls an exchange");
+    assert!(
+        other < 0.5,
+        "{other:.2} calls an exchange carry nothing and are no waits"
+    );
 }

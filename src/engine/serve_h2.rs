@@ -13,17 +13,17 @@ use ::h2::{
     Reason, RecvStream,
     server::{Builder, SendResponse},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     age::end_of_life,
     budget::Defence,
     client_h2::ClientH2,
     deadline::{Deadline, Expired},
+    door::Arrival,
     exchange::{Carrier, Client},
     record::Recorded,
     refused::Refusals,
-    socket::Socket,
     unwind::unwinding,
     watch::Watch,
     watched::Watched,
@@ -65,8 +65,12 @@ struct Shared {
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    socket: Socket,
-    ahead: BytesMut,
+    Arrival {
+        socket,
+        ahead,
+        head_by,
+        ..
+    }: Arrival,
 ) {
     let refusals = Refusals::new(&worker, &connection);
     let shared = Rc::new(Shared {
@@ -79,9 +83,7 @@ pub(crate) async fn serve(
     });
     let listener = Rc::clone(&shared.connection);
     let listener = &listener.listener;
-    shared
-        .deadline
-        .set(Instant::now() + listener.deadlines.head);
+    shared.deadline.set(head_by);
     let socket = Watched::new(socket, ahead, Rc::clone(&refusals.watch));
     let handshake = Builder::new()
         .max_concurrent_streams(listener.limits.streams)

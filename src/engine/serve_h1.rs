@@ -28,7 +28,7 @@ use crate::{
     gateway::{Connection, Fault},
     http::{
         BodyLength,
-        h1::{HeadScan, parse_request},
+        h1::{HeadScan, parse_request, read_method},
         request_body,
     },
 };
@@ -267,7 +267,7 @@ async fn read_head(
 ) -> Result<(), Fault> {
     let limits = &connection.listener.limits.head;
     let mut scan = HeadScan::new();
-    loop {
+    let fault = loop {
         match parse_request(&io.inbound, &mut scan, limits, &mut scratch.request) {
             Ok(Some(used)) => {
                 io.inbound.advance(used);
@@ -278,10 +278,12 @@ async fn read_head(
         }
         match deadline.bound(poll_fn(|cx| io.poll_read(cx, SMALL))).await {
             Ok(Ok(true)) => {}
-            Ok(Ok(false) | Err(_)) => return Err(Fault::ClientGone),
-            Err(Expired) => return Err(Fault::HeadTimeout),
+            Ok(Ok(false) | Err(_)) => break Fault::ClientGone,
+            Err(Expired) => break Fault::HeadTimeout,
         }
-    }
+    };
+    read_method(&io.inbound, &scan, &mut scratch.request);
+    Err(fault)
 }
 
 /// Reads over the rest of a body that nobody wanted, if it is short, so that what follows it is the next request.

@@ -58,13 +58,13 @@ def main():
     rate = float(sys.argv[5]) if len(sys.argv) > 5 else 60.0
     context = frames.client_context()
     clients = [[Kept(plain), Kept(plain, keep=False), Kept(tls, context)][number % 3] for number in range(count)]
-    opening = 0
+    opening, why = 0, ""
     for client in clients:
         try:
             client.get()
-        except (OSError, http.client.HTTPException):
-            opening += 1
-    begin, number, failures, took, why = time.monotonic(), 0, 0, [], ""
+        except (OSError, http.client.HTTPException) as error:
+            opening, why = opening + 1, why or f"at first, {type(error).__name__}: {error}"
+    begin, number, failures, took = time.monotonic(), 0, 0, []
     while (due := begin + number / rate) < begin + seconds:
         time.sleep(max(0.0, due - time.monotonic()))
         if time.monotonic() > begin + seconds + PATIENCE:

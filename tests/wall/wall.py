@@ -25,6 +25,8 @@ from verdict import broken  # noqa: E402
 
 # Normal clients beside slow ones, and their requests in a second; beside floods there are three, with sixty.
 MANY, RATE = 200, 100
+# How much longer slow clients stay than floods last: as long as heads and bodies may take.
+LONGER = 5
 HERE = Path(__file__).resolve().parent
 
 
@@ -86,7 +88,7 @@ def attack(stage, peer, what, args):
 
 def duration(what, args):
     """How long an attack lasts: slow clients long enough for the deadlines to pass."""
-    return 2 * args.seconds if ATTACKS[what].is_slow else args.seconds
+    return args.seconds + LONGER if ATTACKS[what].is_slow else args.seconds
 
 
 def memory(peer):
@@ -155,7 +157,7 @@ def arguments():
     parser.add_argument("--binary", default=str(ROOT / "target/release/portcullis"), help="the gateway's binary")
     parser.add_argument("--peers", default="", help="which, with commas between; all without it")
     parser.add_argument("--attacks", default="", help=f"which, with commas between: {', '.join(ATTACKS)}; all without it")
-    parser.add_argument("--seconds", type=int, default=4, help="how long a flood lasts; slow clients stay twice as long; 4 without it")
+    parser.add_argument("--seconds", type=int, default=3, help="how long a flood lasts; slow clients stay five seconds longer; 3 without it")
     parser.add_argument("--calm", type=int, default=2, help="how long the normal clients run alone before it; 2 without it")
     parser.add_argument("--no-scan", action="store_true", help="without sslyze and testssl.sh")
     args = parser.parse_args()

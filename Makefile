@@ -44,7 +44,7 @@ fuzz: ## every fuzz target for a minute (needs cargo-fuzz and a nightly toolchai
 		cargo +nightly fuzz run "$$target" -- -max_total_time=60; \
 	done
 
-wall: build setup-wall ## attacks, with HAProxy and nginx beside it; 30 minutes, or ARGS='--seconds 5'
+wall: build setup-wall ## attacks, with HAProxy and nginx beside it; 15 minutes, or ARGS='--seconds 2'
 	$(step) "attacking"
 	@tests/wall/wall.py $(ARGS)
 

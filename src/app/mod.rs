@@ -4,6 +4,7 @@
 //! the runtimes of the control plane and asks `shutdown` when the process may end.
 
 mod data_plane;
+mod descriptors;
 mod shutdown;
 
 use std::{
@@ -119,6 +120,7 @@ struct Gateway {
 impl Gateway {
     fn assemble(path: PathBuf) -> Result<Self, StartError> {
         let clock = Instant::now();
+        let open_files = descriptors::raise();
         // The number of workers is written in the configuration, and the stores have a place for each worker.
         let loaded = config::load(&path);
         let workers = loaded
@@ -140,6 +142,7 @@ impl Gateway {
         });
         let (snapshot, origin) = control::first(&path, &stores).map_err(StartError::Config)?;
         let log = start_log(&origin.config)?;
+        descriptors::tell(open_files, &origin.config);
         let plans = snapshot.listeners.clone();
         let cell = SnapshotCell::new(snapshot);
         let pressure = Arc::new(Pressure::new(workers));

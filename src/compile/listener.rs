@@ -124,6 +124,7 @@ impl Compiler<'_> {
                     target: listener.max_target.bytes(),
                 },
                 streams: listener.max_streams.get(),
+                http2: self.http2(&listener.http2, listener.max_streams.get())?,
                 body: body_size(*listener.max_body_size),
                 receive_rate: byte_rate(*listener.min_body_rate),
                 send_rate: byte_rate(*listener.min_send_rate),

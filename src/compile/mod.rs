@@ -9,6 +9,7 @@ mod breaker;
 mod endpoints;
 mod filters;
 mod health;
+mod http2;
 mod limits;
 mod listener;
 mod outlier;

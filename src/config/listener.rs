@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::{
     address::Name,
+    http2::Http2,
     or_off::OrOff,
     per_client::PerClient,
     place::Placed,
@@ -69,6 +70,8 @@ settings! {
         max_target: Size = default("8KiB");
         /// Concurrent HTTP/2 streams on one connection.
         max_streams: NonZeroU32 = default(128);
+        /// What else a client may use of an HTTP/2 connection.
+        http2: Http2 = default({}), example { max_cancelled = 200 };
     }
 }
 

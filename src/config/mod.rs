@@ -11,6 +11,7 @@ pub mod dns;
 pub mod document;
 pub mod filters;
 pub mod health;
+pub mod http2;
 pub mod limits;
 pub mod listener;
 pub mod outlier;

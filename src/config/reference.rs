@@ -246,6 +246,7 @@ mod tests {
             read_examples::<listener::ListenerTls>(),
             read_examples::<listener::Certificate>(),
             read_examples::<crate::config::per_client::PerClient>(),
+            read_examples::<crate::config::http2::Http2>(),
             read_examples::<route::Route>(),
             read_examples::<retry::Retry>(),
             read_examples::<retry::Budget>(),

@@ -1,12 +1,13 @@
 //! What a client may send over HTTP/2 besides requests and bodies: frames that cost us work and move nothing are limited
 //! to far more than any honest client needs, in relation to what it moves.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::frames::{
     ACK, CONTINUATION, DATA, Frame, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
     WINDOW_UPDATE,
 };
+use crate::snapshot::FrameLimits;
 
 /// What a connection is ended by, when its client sends more of something than any client needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub(crate) enum Defence {
     HeaderBomb,
     /// Frames of unknown kinds, which have to be passed over.
     Unknown,
+    /// Windows so small that a response goes out in crumbs.
+    SmallPieces,
+    /// What was answered is not taken.
+    SlowReader,
 }
 
 impl Defence {
@@ -43,6 +48,8 @@ impl Defence {
             Self::Continuation => "continuation_flood",
             Self::HeaderBomb => "header_bomb",
             Self::Unknown => "unknown_frame_flood",
+            Self::SmallPieces => "small_pieces",
+            Self::SlowReader => "slow_reader",
         }
     }
 
@@ -61,9 +68,6 @@ impl Defence {
     }
 }
 
-/// The time that an allowance is for.
-const PERIOD: Duration = Duration::from_secs(10);
-
 /// What a connection may send of one kind of frame in a period: so many, and so many more for each frame that moved
 /// something.
 #[derive(Clone, Copy, Debug)]
@@ -81,17 +85,27 @@ const fn allowance(base: u32, each: u32, defence: Defence) -> Allowance {
     }
 }
 
+/// Kinds of frames that have an allowance, and the acknowledgements of PING.
+const KINDS: usize = 6;
+
 /// By the places that `place_of` gives.
-const ALLOWANCES: [Allowance; 6] = [
-    allowance(100, 0, Defence::Settings),
-    // Clients that measure the bandwidth send one in each round trip while data flows.
-    allowance(1000, 2, Defence::Ping),
-    // We ask for one at most.
-    allowance(10, 0, Defence::Ping),
-    allowance(1000, 10, Defence::Priority),
-    allowance(1000, 10, Defence::WindowUpdate),
-    allowance(1000, 10, Defence::Unknown),
-];
+const fn allowances(limits: &FrameLimits) -> [Allowance; KINDS] {
+    [
+        allowance(limits.settings, 0, Defence::Settings),
+        // Clients that measure the bandwidth send one in each round trip while data flows.
+        allowance(limits.pings, 2, Defence::Ping),
+        // We ask for one at most.
+        allowance(10, 0, Defence::Ping),
+        allowance(limits.priorities, 10, Defence::Priority),
+        allowance(limits.window_updates, 10, Defence::WindowUpdate),
+        allowance(limits.unknown, 10, Defence::Unknown),
+    ]
+}
+
+/// A piece of a response of fewer bytes is small.
+pub(crate) const SMALL_PIECE: usize = 256;
+/// The bytes of responses that make good for one small piece: a window may well end in one.
+const EACH_SMALL_PIECE: u64 = 4096;
 
 fn place_of(frame: &Frame<'_>) -> Option<usize> {
     Some(match frame.kind {
@@ -110,23 +124,36 @@ fn place_of(frame: &Frame<'_>) -> Option<usize> {
 /// What one connection has used up in this period.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    used: [u32; ALLOWANCES.len()],
+    limits: FrameLimits,
+    used: [u32; KINDS],
     moved: u32,
+    /// Bytes of responses that went out.
+    sent: u64,
+    small_pieces: u32,
     since: Instant,
 }
 
 impl Budget {
-    pub(crate) const fn new(now: Instant) -> Self {
+    pub(crate) const fn new(limits: FrameLimits, now: Instant) -> Self {
         Self {
-            used: [0; ALLOWANCES.len()],
+            limits,
+            used: [0; KINDS],
             moved: 0,
+            sent: 0,
+            small_pieces: 0,
             since: now,
         }
     }
 
-    /// A frame that moved something has passed, in either direction.
+    /// A frame that moved something has come from the client.
     pub(crate) const fn moved(&mut self) {
         self.moved = self.moved.saturating_add(1);
+    }
+
+    /// So many bytes of a response have gone to the client in a frame.
+    pub(crate) const fn sent(&mut self, bytes: usize) {
+        self.moved();
+        self.sent = self.sent.saturating_add(bytes as u64);
     }
 
     /// A frame has come from the client. The clock is only asked when an allowance is used up.
@@ -136,27 +163,53 @@ impl Budget {
         now: impl FnOnce() -> Instant,
     ) -> Option<Defence> {
         let place = place_of(frame)?;
-        let allowed = ALLOWANCES.get(place)?;
         let used = self.used.get_mut(place)?;
         *used = used.saturating_add(1);
+        let allowed = allowances(&self.limits).get(place).copied()?;
         let most = allowed
             .base
             .saturating_add(allowed.each.saturating_mul(self.moved));
         if *used <= most {
             return None;
         }
-        let now = now();
-        if now.saturating_duration_since(self.since) < PERIOD {
-            return Some(allowed.defence);
+        self.exceeded(allowed.defence, now())
+    }
+
+    /// The client's windows have cut a small piece off a response that had more to send.
+    pub(crate) fn spend_small_piece(&mut self, now: impl FnOnce() -> Instant) -> Option<Defence> {
+        self.small_pieces = self.small_pieces.saturating_add(1);
+        let most = u64::from(self.limits.small_pieces) + self.sent / EACH_SMALL_PIECE;
+        if u64::from(self.small_pieces) <= most || self.limits.small_pieces == u32::MAX {
+            return None;
         }
-        *self = Self::new(now);
+        self.exceeded(Defence::SmallPieces, now())
+    }
+
+    /// An allowance is used up: in this period, or over several.
+    fn exceeded(&mut self, defence: Defence, now: Instant) -> Option<Defence> {
+        if now.saturating_duration_since(self.since) < self.limits.period {
+            return Some(defence);
+        }
+        *self = Self::new(self.limits, now);
         None
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const LIMITS: FrameLimits = FrameLimits {
+        period: Duration::from_secs(10),
+        settings: 100,
+        pings: 1000,
+        priorities: 1000,
+        window_updates: 1000,
+        unknown: 1000,
+        small_pieces: 1000,
+    };
 
     const fn frame(kind: u8, flags: u8) -> Frame<'static> {
         Frame {
@@ -190,7 +243,7 @@ mod tests {
             (WINDOW_UPDATE, 0, 1000, Defence::WindowUpdate),
             (0x42, 0, 1000, Defence::Unknown),
         ] {
-            let mut budget = Budget::new(now);
+            let mut budget = Budget::new(LIMITS, now);
             let got = until_defence(&mut budget, kind, flags, now);
             assert_eq!(got, (most, defence), "kind {kind}");
         }
@@ -199,7 +252,7 @@ mod tests {
     #[test]
     fn who_moves_something_may_send_more() {
         let now = Instant::now();
-        let mut budget = Budget::new(now);
+        let mut budget = Budget::new(LIMITS, now);
         for _ in 0..50 {
             budget.moved();
         }
@@ -209,12 +262,32 @@ mod tests {
     #[test]
     fn a_new_period_has_a_new_allowance() {
         let began = Instant::now();
-        let mut budget = Budget::new(began);
+        let mut budget = Budget::new(LIMITS, began);
         for _ in 0..100 {
             assert_eq!(budget.spend(&frame(SETTINGS, 0), || began), None);
         }
-        let later = began + PERIOD;
+        let later = began + LIMITS.period;
         assert_eq!(budget.spend(&frame(SETTINGS, 0), || later), None);
         assert_eq!(until_defence(&mut budget, SETTINGS, 0, later).0, 100);
+    }
+
+    #[test]
+    fn small_pieces_are_forgiven_to_who_takes_large_ones() {
+        let now = Instant::now();
+        let count = |budget: &mut Budget| {
+            (0..).find(|_| budget.spend_small_piece(|| now) == Some(Defence::SmallPieces))
+        };
+        assert_eq!(count(&mut Budget::new(LIMITS, now)), Some(1000));
+        let mut budget = Budget::new(LIMITS, now);
+        for _ in 0..100 {
+            budget.sent(16 * 1024);
+        }
+        assert_eq!(count(&mut budget), Some(1400));
+        let off = FrameLimits {
+            small_pieces: u32::MAX,
+            ..LIMITS
+        };
+        let mut budget = Budget::new(off, now);
+        assert!((0..5000).all(|_| budget.spend_small_piece(|| now).is_none()));
     }
 }

@@ -63,6 +63,13 @@ impl ClientH2 {
         }
     }
 
+    /// Notes when all of the response has been handed over.
+    fn note_end(&self) {
+        if !self.stream.is_sending() {
+            self.watch.left(self.respond.stream_id().as_u32());
+        }
+    }
+
     /// Why the stream takes nothing any more.
     fn why_closed(&mut self, fault: Fault) -> Fault {
         if fault != Fault::ClientGone {
@@ -169,15 +176,23 @@ impl Sink for ClientH2 {
         cx: &mut Context<'_>,
         source: &mut S,
     ) -> Poll<Result<(), Fault>> {
-        self.stream
-            .poll_accept(cx, source)
-            .map_err(|fault| self.why_closed(fault))
+        let accepted = self.stream.poll_accept(cx, source);
+        if self.stream.take_cut_small() {
+            self.watch.cut_small();
+        }
+        if let Poll::Ready(Ok(())) = accepted {
+            self.note_end();
+        }
+        accepted.map_err(|fault| self.why_closed(fault))
     }
 
     fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Fault> {
-        self.stream
-            .finish(trailers)
-            .map_err(|fault| self.why_closed(fault))
+        let is_sending = self.stream.is_sending();
+        let finished = self.stream.finish(trailers);
+        if is_sending && finished.is_ok() {
+            self.note_end();
+        }
+        finished.map_err(|fault| self.why_closed(fault))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {

@@ -273,16 +273,27 @@ async fn receive(
     };
     let (worker, connection) = (Rc::clone(worker), Rc::new(connection));
     match detect(&worker, &connection, socket, &deadline).await {
-        Some((socket, ahead, Speaks::Http1)) => {
+        Some((arrival, Speaks::Http1)) => {
             drop(deadline);
-            Box::pin(serve_h1::serve(worker, connection, socket, ahead)).await;
+            Box::pin(serve_h1::serve(worker, connection, arrival)).await;
         }
-        Some((socket, ahead, Speaks::Http2)) => {
+        Some((arrival, Speaks::Http2)) => {
             drop(deadline);
-            Box::pin(serve_h2::serve(worker, connection, socket, ahead)).await;
+            Box::pin(serve_h2::serve(worker, connection, arrival)).await;
         }
         None => {}
     }
+}
+
+/// A client whose protocol is known.
+pub(crate) struct Arrival {
+    pub(crate) socket: Socket,
+    /// What was read to find out.
+    pub(crate) ahead: BytesMut,
+    /// When the first bytes of it came.
+    pub(crate) heard: Option<Instant>,
+    /// When the first head has to be there: one time for all that comes before it.
+    pub(crate) head_by: Instant,
 }
 
 enum Speaks {
@@ -296,19 +307,26 @@ async fn detect(
     connection: &Connection,
     mut socket: Socket,
     deadline: &Deadline,
-) -> Option<(Socket, BytesMut, Speaks)> {
+) -> Option<(Arrival, Speaks)> {
+    let head_by = Instant::now() + connection.listener.deadlines.head;
+    let unread = |socket| Arrival {
+        socket,
+        ahead: BytesMut::new(),
+        heard: None,
+        head_by,
+    };
     if let Socket::Accepted(tls) = &socket {
         let speaks = if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
             Speaks::Http2
         } else {
             Speaks::Http1
         };
-        return Some((socket, BytesMut::new(), speaks));
+        return Some((unread(socket), speaks));
     }
     if !connection.listener.h2c {
-        return Some((socket, BytesMut::new(), Speaks::Http1));
+        return Some((unread(socket), Speaks::Http1));
     }
-    deadline.set(Instant::now() + connection.listener.deadlines.head);
+    deadline.set(head_by);
     let readable = poll_fn(|cx| {
         if let Poll::Ready(outcome) = socket.poll_readable(cx) {
             return Poll::Ready(outcome.is_ok());
@@ -323,24 +341,32 @@ async fn detect(
     if !readable {
         return None;
     }
+    let heard = Some(Instant::now());
     let mut ahead = worker.buffers.inbound();
-    loop {
+    let speaks = loop {
         match deadline
             .bound(poll_fn(|cx| poll_read_into(&mut socket, &mut ahead, cx)))
             .await
         {
             Ok(Ok(0)) | Ok(Err(_)) if ahead.is_empty() => return None,
             // What came so far is for HTTP/1 to judge, and to record.
-            Ok(Ok(0)) | Ok(Err(_)) | Err(_) => return Some((socket, ahead, Speaks::Http1)),
+            Ok(Ok(0)) | Ok(Err(_)) | Err(_) => break Speaks::Http1,
             Ok(Ok(_)) => {}
         }
         if ahead.starts_with(PREFACE) {
-            return Some((socket, ahead, Speaks::Http2));
+            break Speaks::Http2;
         }
         if !PREFACE.starts_with(&ahead) {
-            return Some((socket, ahead, Speaks::Http1));
+            break Speaks::Http1;
         }
-    }
+    };
+    let arrival = Arrival {
+        socket,
+        ahead,
+        heard,
+        head_by,
+    };
+    Some((arrival, speaks))
 }
 
 /// Reads a PROXY header and not a byte more: what follows may be TLS.

@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 
 use super::{
     body::{Fill, Sink, Source},
+    budget::SMALL_PIECE,
     h1::End,
     watch::violation_of_reset,
 };
@@ -35,6 +36,8 @@ pub(crate) struct H2 {
     outgoing: Option<SendStream<Bytes>>,
     piece: Bytes,
     trailers: Option<Fields>,
+    /// Whether the other end's windows cut a small piece off what there was to send.
+    cut_small: bool,
     end: End,
 }
 
@@ -46,6 +49,7 @@ impl H2 {
             outgoing: None,
             piece: Bytes::new(),
             trailers: None,
+            cut_small: false,
             end,
         }
     }
@@ -64,6 +68,11 @@ impl H2 {
     /// Whether a body is going out.
     pub(crate) const fn is_sending(&self) -> bool {
         self.outgoing.is_some()
+    }
+
+    /// Whether a small piece was cut off since it was last asked.
+    pub(crate) const fn take_cut_small(&mut self) -> bool {
+        std::mem::replace(&mut self.cut_small, false)
     }
 
     /// Ends the stream so that the other end cannot take what it got for all.
@@ -197,6 +206,7 @@ impl Sink for H2 {
                 None => return Poll::Ready(Err(gone(end))),
             }
         };
+        self.cut_small |= granted < SMALL_PIECE && granted < wanted;
         let last = source.ends_after(granted);
         let piece = source.take(granted);
         if let Err(error) = outgoing.send_data(piece, last) {

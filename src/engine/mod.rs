@@ -16,6 +16,7 @@ mod serve_h2;
 
 mod budget;
 mod frames;
+mod leftovers;
 mod refused;
 mod watch;
 mod watched;

@@ -25,7 +25,7 @@ impl Refusals {
         Self {
             worker: Rc::clone(worker),
             connection: Rc::clone(connection),
-            watch: Rc::new(Watch::new()),
+            watch: Rc::new(Watch::new(&connection.listener)),
             fault: Cell::new(Fault::ClientGone),
             untold: Cell::new(None),
             count: Cell::new(0),

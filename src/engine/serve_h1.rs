@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use tokio::io::AsyncWriteExt;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     body::{Fill, Source},
     client_h1::{ClientH1, DRAINED},
     deadline::{Deadline, Expired},
+    door::Arrival,
     exchange::{Carrier, Scratch},
     h1::{End, H1, SMALL},
     record::Recorded,
@@ -27,7 +28,7 @@ use crate::{
     gateway::{Connection, Fault},
     http::{
         BodyLength,
-        h1::{HeadScan, parse_request},
+        h1::{HeadScan, parse_request, read_method},
         request_body,
     },
 };
@@ -39,20 +40,26 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    socket: Socket,
-    ahead: BytesMut,
+    Arrival {
+        socket,
+        ahead,
+        mut heard,
+        head_by,
+    }: Arrival,
 ) {
     let deadline = worker.deadlines.register();
     let until = end_of_life(&worker, &connection);
     let mut io = H1::new(socket, End::Client, ahead);
     let mut served: u64 = 0;
     loop {
-        if let Wait::Over = wait_for_request(&worker, &connection, &mut io, &deadline, served).await
+        let first = (served == 0).then_some(head_by);
+        if let Wait::Over = wait_for_request(&worker, &connection, &mut io, &deadline, first).await
         {
             break;
         }
         served += 1;
-        let started = Instant::now();
+        let started = heard.take().unwrap_or_else(Instant::now);
+        let head_by = first.unwrap_or(started + connection.listener.deadlines.head);
         let last = if served >= connection.listener.limits.requests {
             Some("max_requests")
         } else {
@@ -69,7 +76,7 @@ pub(crate) async fn serve(
             &mut io,
             &mut scratch,
             &deadline,
-            (started, last),
+            (started, head_by, last),
         ))
         .await;
         worker.reuse(scratch);
@@ -124,22 +131,22 @@ enum After {
     Cut,
 }
 
-/// Waits for the first bytes of a request. Meanwhile the connection holds no buffer.
+/// Waits for the first bytes of a request. Meanwhile the connection holds no buffer. `first`: when the head of the first
+/// request has to be there.
 async fn wait_for_request(
     worker: &Rc<Worker>,
     connection: &Connection,
     io: &mut H1,
     deadline: &Deadline,
-    served: u64,
+    first: Option<Instant>,
 ) -> Wait {
     let deadlines = &connection.listener.deadlines;
     if io.inbound.is_empty() {
-        let (limit, deadline_word) = if served == 0 {
-            (deadlines.head, "head_timeout")
-        } else {
-            (deadlines.idle, "idle_timeout")
+        let (until, deadline_word) = match first {
+            Some(head_by) => (head_by, "head_timeout"),
+            None => (Instant::now() + deadlines.idle, "idle_timeout"),
         };
-        deadline.set(Instant::now() + limit);
+        deadline.set(until);
         let arrived = poll_fn(|cx| {
             // The mark may be left over from the last read, which took all there was.
             while io.socket.poll_readable(cx).is_ready() {
@@ -160,7 +167,7 @@ async fn wait_for_request(
             }
             if let Some(reason) = worker
                 .parting()
-                .filter(|it| served > 0 || *it == "draining")
+                .filter(|it| first.is_none() || *it == "draining")
             {
                 return Poll::Ready(Arrived::Never(reason));
             }
@@ -180,17 +187,18 @@ async fn wait_for_request(
     Wait::Ready
 }
 
-/// Serves one request, whose first bytes came at `started`. `last` is why the gateway takes no other one after it.
+/// Serves one request, whose first bytes came at `started` and whose head must be there at `head_by`. `last` is why the
+/// gateway takes no other one after it.
 async fn serve_one(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
     io: &mut H1,
     scratch: &mut Scratch,
     deadline: &Deadline,
-    (started, last): (Instant, Option<&'static str>),
+    (started, head_by, last): (Instant, Instant, Option<&'static str>),
 ) -> After {
     scratch.request.clear();
-    deadline.set(started + connection.listener.deadlines.head);
+    deadline.set(head_by);
     let refusal = read_head(io, scratch, deadline, connection).await.err();
     let may_keep = refusal.is_none() && last.is_none();
     let mut recorded = Recorded::begin(worker, connection, scratch, started);
@@ -259,7 +267,7 @@ async fn read_head(
 ) -> Result<(), Fault> {
     let limits = &connection.listener.limits.head;
     let mut scan = HeadScan::new();
-    loop {
+    let fault = loop {
         match parse_request(&io.inbound, &mut scan, limits, &mut scratch.request) {
             Ok(Some(used)) => {
                 io.inbound.advance(used);
@@ -270,10 +278,12 @@ async fn read_head(
         }
         match deadline.bound(poll_fn(|cx| io.poll_read(cx, SMALL))).await {
             Ok(Ok(true)) => {}
-            Ok(Ok(false) | Err(_)) => return Err(Fault::ClientGone),
-            Err(Expired) => return Err(Fault::HeadTimeout),
+            Ok(Ok(false) | Err(_)) => break Fault::ClientGone,
+            Err(Expired) => break Fault::HeadTimeout,
         }
-    }
+    };
+    read_method(&io.inbound, &scan, &mut scratch.request);
+    Err(fault)
 }
 
 /// Reads over the rest of a body that nobody wanted, if it is short, so that what follows it is the next request.

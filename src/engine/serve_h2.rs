@@ -13,17 +13,18 @@ use ::h2::{
     Reason, RecvStream,
     server::{Builder, SendResponse},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     age::end_of_life,
     budget::Defence,
     client_h2::ClientH2,
     deadline::{Deadline, Expired},
+    door::Arrival,
     exchange::{Carrier, Client},
+    leftovers::Look,
     record::Recorded,
     refused::Refusals,
-    socket::Socket,
     unwind::unwinding,
     watch::Watch,
     watched::Watched,
@@ -34,18 +35,8 @@ use crate::{
     http::{BodyLength, h2::request_from_h2, request_body},
 };
 
-/// Windows for what clients send: enough for a fast upload, bounded for a hostile one.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// Streams whose windows may be full at the same time without holding up the others: uploads to upstreams that stall.
-const FULL_STREAMS: u32 = 32;
-/// What one stream may hold for a client that reads slowly.
-const SEND_BUFFER: usize = 256 * 1024;
 /// Streams that were reset, by either side, and are still remembered.
 const RESET_STREAMS: usize = 64;
-/// Streams that the client's errors made us reset, after which the connection is closed.
-const ERROR_RESETS: usize = 256;
-/// Streams that the client may have given up before their response, even if they are most of its streams.
-const GIVEN_UP: u64 = 500;
 /// How long a connection that was told to go away may take over it.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -65,8 +56,12 @@ struct Shared {
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    socket: Socket,
-    ahead: BytesMut,
+    Arrival {
+        socket,
+        ahead,
+        head_by,
+        ..
+    }: Arrival,
 ) {
     let refusals = Refusals::new(&worker, &connection);
     let shared = Rc::new(Shared {
@@ -79,19 +74,17 @@ pub(crate) async fn serve(
     });
     let listener = Rc::clone(&shared.connection);
     let listener = &listener.listener;
-    shared
-        .deadline
-        .set(Instant::now() + listener.deadlines.head);
+    shared.deadline.set(head_by);
     let socket = Watched::new(socket, ahead, Rc::clone(&refusals.watch));
     let handshake = Builder::new()
         .max_concurrent_streams(listener.limits.streams)
         .max_header_list_size(u32::try_from(listener.limits.head.bytes).unwrap_or(u32::MAX))
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(STREAM_WINDOW * listener.limits.streams.min(FULL_STREAMS))
-        .max_send_buffer_size(SEND_BUFFER)
+        .initial_window_size(listener.limits.http2.stream_window)
+        .initial_connection_window_size(listener.limits.http2.connection_window)
+        .max_send_buffer_size(listener.limits.http2.send_buffer)
         .max_concurrent_reset_streams(RESET_STREAMS)
         .max_pending_accept_reset_streams(RESET_STREAMS)
-        .max_local_error_reset_streams(Some(ERROR_RESETS))
+        .max_local_error_reset_streams(Some(listener.limits.http2.error_resets))
         .handshake::<_, Bytes>(socket);
     let mut io = match shared.deadline.bound(pin!(handshake)).await {
         Ok(Ok(io)) => io,
@@ -111,7 +104,7 @@ pub(crate) async fn serve(
     let mut served: u64 = 0;
     let mut late: u32 = 0;
     let mut is_shut = false;
-    let mut written_before = 0;
+    let patience = worker.deadlines.register();
     let mut head = HeadTimer::new(&worker, listener.deadlines.head);
     loop {
         let leaving = shared.leaving.get();
@@ -129,6 +122,14 @@ pub(crate) async fn serve(
                 }
                 if head.poll_late(cx, shared.watch.open_head()).is_ready() {
                     return Poll::Ready(Next::HeadTimeout);
+                }
+                match shared.watch.look_at_leftovers() {
+                    Look::Nothing => {}
+                    Look::Until(end) => {
+                        patience.set(end);
+                        let _ = patience.poll_expired(cx);
+                    }
+                    Look::TooSlow => return Poll::Ready(Next::TooSlow),
                 }
             }
             if (worker.is_draining() || shared.connection.retired.get()) && !leaving {
@@ -192,9 +193,16 @@ pub(crate) async fn serve(
                 shared.leave_at_once(&mut io);
             }
             Next::Idle if shared.streams.get() > 0 => shared.deadline.clear(),
-            Next::Idle if io.has_streams() && refusals.watch.written() != written_before => {
+            Next::TooSlow => {
+                let defence = Defence::SlowReader.word();
+                tracing::debug!(defence, client = %shared.connection.client, "HTTP/2 connection ended");
+                listener.metrics.http2_defended(worker.id, defence);
+                refusals.ends_for(Fault::ClientTooSlow);
+                is_shut = true;
+                shared.leave_at_once(&mut io);
+            }
+            Next::Idle if !is_shut && refusals.watch.has_leftovers() => {
                 // The exchanges have ended, and a slow client is still taking what they left here.
-                written_before = refusals.watch.written();
                 shared
                     .deadline
                     .set(Instant::now() + listener.deadlines.body);
@@ -228,7 +236,8 @@ impl Shared {
     /// it, since each has cost a connect or a request upstream, and so do streams that are ended for their errors.
     fn defence(&self, served: u64, refusals: &Refusals) -> Option<Defence> {
         let wasted = self.given_up.get() + refusals.count();
-        let is_rapid = wasted >= GIVEN_UP && wasted.saturating_mul(2) > served + refusals.count();
+        let is_rapid = wasted >= self.connection.listener.limits.http2.cancelled
+            && wasted.saturating_mul(2) > served + refusals.count();
         self.watch
             .exceeded()
             .or_else(|| is_rapid.then_some(Defence::RapidReset))
@@ -251,6 +260,8 @@ enum Next {
     Defend(Defence),
     /// The client takes too long over a head.
     HeadTimeout,
+    /// The client takes too long over what it was answered.
+    TooSlow,
     Idle,
     /// The connection shall end, for that reason.
     Leave(&'static str),

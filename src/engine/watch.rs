@@ -5,11 +5,16 @@ use std::{cell::RefCell, collections::VecDeque, time::Instant};
 
 use super::{
     budget::{Budget, Defence},
-    frames::{CONTINUATION, DATA, END_HEADERS, Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM},
+    frames::{
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM,
+    },
+    leftovers::{Leftovers, Look},
+    pace::Pace,
 };
 use crate::{
     gateway::{Fault, Violation},
     http::HeadError,
+    snapshot::ListenerPlan,
 };
 
 /// Clients' resets with an error code that are remembered, so that nobody takes them for resets of ours.
@@ -36,6 +41,7 @@ struct Seen {
     budget: Budget,
     /// What the client has sent too much of.
     exceeded: Option<Defence>,
+    leftovers: Leftovers,
     /// How many heads have begun, trailers included.
     heads: u64,
     /// Whether the last of them goes on in another frame.
@@ -45,7 +51,6 @@ struct Seen {
     /// Whether all that came has been looked at: the crate asks for more only then.
     drained: bool,
     read: u64,
-    written: u64,
 }
 
 #[derive(Debug)]
@@ -58,7 +63,9 @@ struct Waiting {
 }
 
 impl Watch {
-    pub(crate) fn new() -> Self {
+    /// What a client of that listener may do.
+    pub(crate) fn new(listener: &ListenerPlan) -> Self {
+        let limits = &listener.limits;
         Self(RefCell::new(Seen {
             from_client: Frames::after(PREFACE.len()),
             to_client: Frames::after(0),
@@ -68,14 +75,14 @@ impl Watch {
             ended_for: 0,
             complaints: [0; COMPLAINTS],
             next_complaint: 0,
-            budget: Budget::new(Instant::now()),
+            budget: Budget::new(limits.http2.frames, Instant::now()),
             exceeded: None,
+            leftovers: Leftovers::new(Pace::new(limits.send_rate, listener.deadlines.body)),
             heads: 0,
             head_goes_on: false,
             in_head: false,
             drained: false,
             read: 0,
-            written: 0,
         }))
     }
 
@@ -93,6 +100,7 @@ impl Watch {
             next_complaint,
             budget,
             exceeded,
+            leftovers,
             heads,
             head_goes_on,
             in_head,
@@ -125,6 +133,7 @@ impl Watch {
                     }
                 }
                 RST_STREAM => {
+                    leftovers.ended(frame.stream);
                     let mut reset = waiting.iter_mut().rev();
                     if let Some(reset) = reset.find(|waiting| waiting.stream == frame.stream) {
                         reset.taken_back = true;
@@ -149,7 +158,6 @@ impl Watch {
     /// Bytes went to the client.
     pub(crate) fn sent(&self, bytes: &[u8]) {
         let seen = &mut *self.0.borrow_mut();
-        seen.written = seen.written.wrapping_add(bytes.len() as u64);
         let Seen {
             to_client,
             last,
@@ -157,16 +165,26 @@ impl Watch {
             ended_for,
             budget,
             exceeded,
+            leftovers,
             ..
         } = seen;
+        leftovers.written(bytes.len() as u64);
         to_client.pass(bytes, |frame| match frame.kind {
-            RST_STREAM => refuse(waiting, frame.stream, || {
-                Fault::Http2(Violation::of_opening(frame.number(0)))
-            }),
-            // The one answer that is not ours: 431, for a head that is larger than was allowed.
-            HEADERS => refuse(waiting, frame.stream, || {
-                Fault::Request(HeadError::HeadTooLarge)
-            }),
+            RST_STREAM => {
+                leftovers.ended(frame.stream);
+                refuse(waiting, frame.stream, || {
+                    Fault::Http2(Violation::of_opening(frame.number(0)))
+                });
+            }
+            HEADERS => {
+                if frame.flags & END_STREAM != 0 {
+                    leftovers.ended(frame.stream);
+                }
+                // The one answer that is not ours: 431, for a head that is larger than was allowed.
+                refuse(waiting, frame.stream, || {
+                    Fault::Request(HeadError::HeadTooLarge)
+                });
+            }
             GOAWAY if frame.number(4) == 0 => {
                 *last = frame.number(0);
                 waiting.retain(|waiting| waiting.stream <= *last);
@@ -176,9 +194,46 @@ impl Watch {
                 let says = frame.kept.get(8..).unwrap_or_default();
                 *exceeded = exceeded.or_else(|| Defence::of_goaway(says));
             }
-            DATA if frame.length > 0 => budget.moved(),
+            DATA => {
+                if frame.length > 0 {
+                    budget.sent(frame.length);
+                }
+                if frame.flags & END_STREAM != 0 {
+                    leftovers.ended(frame.stream);
+                } else if !leftovers.is_empty() {
+                    leftovers.sent(frame.stream, frame.length);
+                }
+            }
             _ => {}
         });
+    }
+
+    /// The client takes nothing for now.
+    pub(crate) fn blocked(&self) {
+        self.0.borrow_mut().leftovers.blocked();
+    }
+
+    /// The rest of a response has been handed over, and its exchange waits no longer for the client.
+    pub(crate) fn left(&self, stream: u32) {
+        self.0.borrow_mut().leftovers.add(stream);
+    }
+
+    /// Whether the client still has to take what exchanges have left.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        !self.0.borrow().leftovers.is_empty()
+    }
+
+    /// Looks whether the client takes what exchanges have left.
+    pub(crate) fn look_at_leftovers(&self) -> Look {
+        self.0.borrow_mut().leftovers.look(Instant::now)
+    }
+
+    /// The client's windows have cut a small piece off a response that had more to send.
+    pub(crate) fn cut_small(&self) {
+        let seen = &mut *self.0.borrow_mut();
+        if let Some(defence) = seen.budget.spend_small_piece(Instant::now) {
+            seen.exceeded.get_or_insert(defence);
+        }
     }
 
     /// A stream has become a request. What was opened before it and has not, never will: `refused` is called for it.
@@ -255,11 +310,6 @@ impl Watch {
     /// Whether the client has sent anything.
     pub(crate) fn has_heard(&self) -> bool {
         self.0.borrow().read > 0
-    }
-
-    /// How many bytes the socket has taken.
-    pub(crate) fn written(&self) -> u64 {
-        self.0.borrow().written
     }
 }
 

@@ -83,7 +83,10 @@ impl AsyncWrite for Watched {
             Poll::Ready(Ok(taken)) => *taken,
             // Nobody reads any of it; but it still says what the connection has come to.
             Poll::Ready(Err(_)) => usize::MAX,
-            Poll::Pending => 0,
+            Poll::Pending => {
+                this.watch.blocked();
+                0
+            }
         };
         for slice in slices {
             let passed = left.min(slice.len());

@@ -48,12 +48,50 @@ pub struct ListenerLimits {
     pub head: HeadLimits,
     /// Concurrent HTTP/2 streams on one connection.
     pub streams: u32,
+    /// What else one HTTP/2 connection may use.
+    pub http2: Http2Limits,
     /// The size of a request body in bytes; `u64::MAX`: any.
     pub body: u64,
     /// Bytes per second at which a request body must come in; 0: any.
     pub receive_rate: u64,
     /// Bytes per second at which a client that does not keep up must take a response; 0: any.
     pub send_rate: u64,
+}
+
+/// How much one HTTP/2 connection may use besides its streams; `u32::MAX` and `u64::MAX`: any.
+#[derive(Clone, Debug)]
+pub struct Http2Limits {
+    /// Bytes that a client may send of one body ahead of the upstream.
+    pub stream_window: u32,
+    /// The same over all streams.
+    pub connection_window: u32,
+    /// Bytes that are held of one response.
+    pub send_buffer: usize,
+    /// Streams that the client may have given up before their response, even if they are most of its streams.
+    pub cancelled: u64,
+    /// Streams that the client's errors made us reset.
+    pub error_resets: usize,
+    /// Frames that move nothing.
+    pub frames: FrameLimits,
+}
+
+/// How many frames of each kind that moves nothing a client may send in a period; `u32::MAX`: any.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameLimits {
+    /// The time that the numbers are for.
+    pub period: Duration,
+    /// SETTINGS.
+    pub settings: u32,
+    /// PING.
+    pub pings: u32,
+    /// PRIORITY.
+    pub priorities: u32,
+    /// WINDOW_UPDATE.
+    pub window_updates: u32,
+    /// Frames of unknown kinds.
+    pub unknown: u32,
+    /// Pieces into which tiny windows cut what we had to send.
+    pub small_pieces: u32,
 }
 
 /// How long a client may take for each step; each is an absolute deadline, whatever trickles in meanwhile.

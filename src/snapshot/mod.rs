@@ -22,7 +22,7 @@ use crate::{observe::AccessLog, routing::Router};
 
 pub use cell::{SnapshotCell, SnapshotReader};
 pub use health::{BodyPattern, CheckTls, HealthPlan, HttpQuestion, Question};
-pub use listener::{Deadlines, ListenerLimits, ListenerPlan};
+pub use listener::{Deadlines, FrameLimits, Http2Limits, ListenerLimits, ListenerPlan};
 pub use overload::{Importance, Pressure, Strain};
 pub use retry::{GrpcCodes, RetryConditions, RetryPlan};
 pub use route::{Action, Route, SplitTarget};

@@ -294,3 +294,47 @@ async fn case_86_a_stalled_log_drops_lines_and_counts_them() {
         "140 MB of lines went into a pipe that nobody reads"
     );
 }
+
+#[tokio::test]
+async fn a_refused_request_has_the_method_that_was_there_or_none() {
+    let origin = Origin::answering("never asked").await;
+    let gateway = Gateway::start(ROUTE, &[("app", &origin)]).await;
+    let cases: [(&[u8], &str, &str); 9] = [
+        (b"DELETE /x HTTP/7.1\r\n\r\n", "DELETE", "DELETE"),
+        (b"PUT /x HTTP/1.1\r\nHost : a\r\n\r\n", "PUT", "PUT"),
+        (b"BREW /x HTTP/1.1\r\nHost: a b\r\n\r\n", "BREW", "OTHER"),
+        // The client goes before the head is there.
+        (b"PATCH /x HTTP/1.1\r\nHost: ", "PATCH", "PATCH"),
+        (b"PATCH", "", "OTHER"),
+        // No methods.
+        (b"P(ST / HTTP/1.1\r\n\r\n", "", "OTHER"),
+        (b" GET / HTTP/1.1\r\n\r\n", "", "OTHER"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", "", "OTHER"),
+        (
+            b"AMETHODTHATISLONGERTHANANYOTHERTHEREIS / HTTP/1.1\r\n\r\n",
+            "",
+            "OTHER",
+        ),
+    ];
+    for (number, (bytes, method, label)) in cases.into_iter().enumerate() {
+        let mut client = gateway.connect().await;
+        let _ = client.try_send(bytes).await;
+        let _ = client.try_finish().await;
+        client.rest().await;
+        let records = gateway.records(number + 1).await;
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(records[number].text("method"), method, "{shown}");
+        let metrics = gateway.metrics().await;
+        let labels = [("method", label), ("source", "gateway")];
+        assert!(
+            metrics.has("portcullis_requests_total", &labels),
+            "{label}: {shown}"
+        );
+        let labels = [("method", "GET")];
+        assert!(
+            !metrics.has("portcullis_requests_total", &labels),
+            "{shown}"
+        );
+    }
+    assert!(origin.seen().is_empty());
+}

@@ -55,6 +55,23 @@ async fn case_34_a_head_that_trickles_is_given_up_all_the_same() {
     assert!(origin.seen().is_empty());
 }
 
+/// What a client speaks is found out in the time of the first head, and from when it was there.
+#[tokio::test]
+async fn case_34_finding_out_the_protocol_takes_no_time_of_its_own() {
+    const HEAD: Duration = Duration::from_secs(3);
+    let origin = Origin::answering("ok").await;
+    let gateway = Gateway::start(&listener("head_timeout = \"3s\""), &[("app", &origin)]).await;
+    let began = std::time::Instant::now();
+    let mut client = gateway.connect().await;
+    // The beginning of the preface of HTTP/2, and of the method of a request.
+    client.send(b"P").await;
+    let response = client.response("GET").await.expect("an answer");
+    assert_eq!(response.status, 408);
+    assert!(began.elapsed() < 2 * HEAD, "{:?}", began.elapsed());
+    let record = &gateway.records(1).await[0];
+    assert_eq!(record.text("reason"), "head_timeout");
+}
+
 #[tokio::test]
 async fn case_34_the_second_head_on_a_connection_has_the_same_deadline() {
     let origin = Origin::answering("ok").await;

@@ -213,6 +213,10 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "max_streams",
                 "http2::the_number_of_streams_is_announced_and_kept",
             ),
+            (
+                "http2",
+                "http2_limits::frames_that_move_nothing_are_counted_as_configured",
+            ),
         ],
     ),
     (
@@ -242,6 +246,56 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             (
                 "ipv6_prefix",
                 "per_client::a_client_is_who_a_proxy_header_says_and_an_ipv6_client_is_its_prefix",
+            ),
+        ],
+    ),
+    (
+        "[listener.http2]",
+        &[
+            ("stream_window", "http2_limits::the_windows_are_configured"),
+            (
+                "connection_window",
+                "http2_limits::the_windows_are_configured",
+            ),
+            (
+                "send_buffer",
+                "http2_limits::a_response_is_held_in_pieces_of_the_configured_size",
+            ),
+            (
+                "max_cancelled",
+                "http2_limits::requests_that_are_given_up_are_counted_as_configured",
+            ),
+            (
+                "max_error_resets",
+                "http2_limits::resets_for_the_clients_errors_are_counted_as_configured",
+            ),
+            (
+                "frames_period",
+                "http2_limits::after_the_configured_time_the_count_begins_again",
+            ),
+            (
+                "max_settings",
+                "http2_limits::frames_that_move_nothing_are_counted_as_configured",
+            ),
+            (
+                "max_pings",
+                "http2_limits::frames_that_move_nothing_are_counted_as_configured",
+            ),
+            (
+                "max_priorities",
+                "http2_limits::frames_that_move_nothing_are_counted_as_configured",
+            ),
+            (
+                "max_window_updates",
+                "http2_limits::frames_that_move_nothing_are_counted_as_configured",
+            ),
+            (
+                "max_unknown_frames",
+                "http2_limits::frames_that_move_nothing_are_counted_as_configured",
+            ),
+            (
+                "max_small_pieces",
+                "http2_limits::case_28_windows_of_one_byte_are_counted_as_configured",
             ),
         ],
     ),

@@ -23,6 +23,7 @@ mod grpc;
 mod health;
 mod http10;
 mod http2;
+mod http2_limits;
 mod interim;
 mod keys;
 mod large_bodies;

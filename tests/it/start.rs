@@ -236,3 +236,49 @@ async fn case_84_a_killed_gateway_starts_again_on_its_port() {
     let second = Gateway::start(&text, &[]).await;
     assert_eq!(second.get("/").await.status, 200);
 }
+
+const PLAIN: &str = r#"
+    [server]
+    max_connections = 2000
+    [[route]]
+    name = "all"
+    respond = { body = "x" }
+"#;
+
+/// What the system lets the process have open: now, and at most.
+fn open_files(gateway: &Gateway) -> (u64, u64) {
+    let text = fs::read_to_string(format!("/proc/{}/limits", gateway.pid())).expect("limits");
+    let line = text.lines().find(|line| line.starts_with("Max open files"));
+    let mut numbers = line
+        .expect("the line")
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok());
+    (
+        numbers.next().expect("the soft limit"),
+        numbers.next().expect("the hard limit"),
+    )
+}
+
+#[tokio::test]
+async fn as_many_files_are_open_as_the_system_lets_it() {
+    let limits = "ulimit -Sn 256; ulimit -Hn 4096";
+    let gateway = Gateway::start_under(limits, PLAIN, &[]).await;
+    assert_eq!(open_files(&gateway), (4096, 4096));
+    assert!(!gateway.log().text().contains("files run out first"));
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.sum("process_max_fds", &[]), 4096.0);
+}
+
+#[tokio::test]
+async fn who_asks_for_more_connections_than_files_is_told() {
+    let limits = "ulimit -Sn 256; ulimit -Hn 3999";
+    let gateway = Gateway::start_under(limits, PLAIN, &[]).await;
+    let told = gateway
+        .log()
+        .wait("a warning", |line| {
+            let words = line.message().contains("files run out first");
+            words.then(|| line.text().to_owned())
+        })
+        .await;
+    assert!(told.contains("3999"), "{told}");
+}

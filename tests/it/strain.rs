@@ -1,6 +1,8 @@
 //! A process that is short of memory, of descriptors or of time: first its connections end, then it refuses requests.
 
-use crate::harness::{Client, Gateway, Origin, RawH2, RawOrigin, Request, StreamEnd, within};
+use crate::harness::{
+    Client, Gateway, Origin, RawH2, RawOrigin, Request, StreamEnd, raw_h2::block, within,
+};
 
 /// A gateway with these keys in `[server.overload]` and three routes that matter more or less.
 fn routes(overload: &str) -> String {
@@ -163,6 +165,112 @@ async fn case_87_a_limit_on_the_address_space_is_not_taken_for_used_memory() {
         assert!(most < f64::from(kilobytes) * 1024.0, "{most}");
     }
 }
+
+/// Case 87: with attack 25 on every connection, and as much memory held by requests as may be, the process sheds and lives.
+#[tokio::test]
+async fn case_87_under_a_cap_of_memory_the_hpack_bomb_is_shed() {
+    const MEBIBYTE: u64 = 1024 * 1024;
+    let (origin, gate) = Origin::gated("done").await;
+    let text = |overload: &str| {
+        format!(
+            r#"
+            {}
+            [[route]]
+            name = "held"
+            path = "/held"
+            upstream = "app"
+            [upstream.app]
+            endpoints = ["{origin}"]
+            "#,
+            routes(overload)
+        )
+    };
+    let gateway = Gateway::start_under("ulimit -v 1000000", &text(""), &[]).await;
+    assert_eq!(gateway.get("/normal").await.status, 200);
+    let before = gateway.resident();
+    // What is left is a part of what many connections may have by all other limits.
+    let most = (before + 20 * MEBIBYTE) / 1024;
+    let keys = format!("max_memory = \"{most}KiB\", relieve_at = \"off\", shed_at = \"60%\"");
+    gateway.reload(&text(&keys), &[]).await;
+
+    // A field of 4,000 bytes, and references to it: as many as a head may have, or many more.
+    let entry = [
+        &[0x40u8, 1, b'x', 127, 0x80 | 0x21, 0x1e][..],
+        &[b'y'; 4000],
+    ]
+    .concat();
+    let head = |references: usize| {
+        let pseudo = block(&[
+            (b":method", b"GET"),
+            (b":scheme", b"http"),
+            (b":path", b"/held"),
+            (b":authority", b"gateway.test"),
+        ]);
+        [&pseudo[..], &entry, &vec![0xbe; references]].concat()
+    };
+    let (allowed, bomb) = (head(6), head(8000));
+    let mut held = Vec::new();
+    let mut statuses = std::collections::BTreeSet::new();
+    let mut beat = tokio::time::interval(std::time::Duration::from_millis(50));
+    within("requests that are shed", async {
+        while !statuses.contains(&503) {
+            let mut bomber = RawH2::over(gateway.connect().await).await;
+            let mut stream = 1;
+            while stream < 2000
+                && bomber
+                    .frame(HEADERS, END_STREAM | END_HEADERS, stream, &bomb)
+                    .await
+            {
+                stream += 2;
+            }
+            assert!(stream < 2000, "all of it was taken");
+            let mut holder = RawH2::over(gateway.connect().await).await;
+            for number in 0..50 {
+                let stream = 2 * number + 1;
+                holder
+                    .frame(HEADERS, END_STREAM | END_HEADERS, stream, &allowed)
+                    .await;
+            }
+            held.push(holder);
+            // Others are served, or told to come again.
+            statuses.insert(gateway.get("/normal").await.status);
+            beat.tick().await;
+        }
+    })
+    .await;
+    assert!(
+        statuses.iter().all(|status| [200, 503].contains(status)),
+        "{statuses:?}"
+    );
+    // Under strain it takes bombs all the same, and what matters most is served.
+    for _ in 0..10 {
+        let mut bomber = RawH2::over(gateway.connect().await).await;
+        while bomber
+            .frame(HEADERS, END_STREAM | END_HEADERS, 1, &bomb)
+            .await
+        {}
+        assert_eq!(gateway.get("/high").await.status, 200);
+        assert_eq!(
+            gateway.ask_admin(Request::get("/healthz")).await.status,
+            200
+        );
+    }
+    let grown = gateway.peak_resident().saturating_sub(before);
+    assert!(grown < 64 * MEBIBYTE, "{grown} bytes");
+    let metrics = gateway.metrics().await;
+    assert!(metrics.sum("portcullis_requests_total", &[("reason", "overloaded")]) >= 1.0);
+    assert!(metrics.sum("portcullis_defences_total", &[("defence", "header_bomb")]) >= 1.0);
+    assert!(metrics.sum("portcullis_panics_total", &[]) < 1.0);
+    // Without the attackers, and with enough again, all is as it was.
+    gate.open();
+    drop(held);
+    gateway.reload(&text(""), &[]).await;
+    until(&gateway, ([200; 3], true)).await;
+}
+
+const HEADERS: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
 
 #[tokio::test]
 async fn case_85_without_descriptors_accepting_pauses_and_recovers_and_the_admin_address_answers() {

@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 
 from bench import Failed
-from floods import KINDS
+from floods import KINDS, SLOW
 
 HERE = Path(__file__).resolve().parent
 
 
 class Attack:
-    """A command that runs beside the normal client, and what its output says."""
+    """A command that runs beside the normal clients, and what its output says."""
+
+    # Slow clients show what they do when deadlines pass, and there are many normal ones beside them.
+    is_slow = False
 
     def command(self, ports, seconds, folder):
         raise NotImplementedError
@@ -26,11 +29,13 @@ class Attack:
 class Slow(Attack):
     """slowhttptest: a thousand slow clients of one kind."""
 
+    is_slow = True
+
     def __init__(self, *options, path="/small", connections=1_000):
         self.options, self.path, self.connections = options, path, connections
 
     def command(self, ports, seconds, folder):
-        return ["slowhttptest", *self.options, "-c", self.connections, "-r", "400", "-l", seconds, "-p", "3", "-g",
+        return ["slowhttptest", *self.options, "-c", self.connections, "-r", "500", "-l", seconds, "-p", "3", "-g",
                 "-o", folder / "slow", "-u", f"http://127.0.0.1:{ports['plain']}{self.path}"]
 
     def told(self, output, folder):
@@ -44,11 +49,11 @@ class Slow(Attack):
 class Flood(Attack):
     """One of our own."""
 
-    def __init__(self, kind, reads=True):
-        self.kind, self.reads = kind, reads
+    def __init__(self, kind, reads=True, port="tls"):
+        self.kind, self.reads, self.port, self.is_slow = kind, reads, port, kind in SLOW
 
     def command(self, ports, seconds, folder):
-        return [sys.executable, "-B", HERE / "floods.py", self.kind, ports["tls"], seconds, *([] if self.reads else ["never-reads"])]
+        return [sys.executable, "-B", HERE / "floods.py", self.kind, ports[self.port], seconds, *([] if self.reads else ["never-reads"])]
 
     def told(self, output, folder):
         told = json.loads(output)
@@ -91,9 +96,12 @@ class Nghttp(Attack):
 ATTACKS = {
     "slow heads": Slow("-H", "-i", "1"),
     "slow bodies": Slow("-B", "-i", "1", "-s", "100000", path="/upload"),
-    "slow readers": Slow("-X", "-k", "3", "-w", "10", "-y", "20", "-n", "1", "-z", "16", path="/1m", connections=500),
+    "slow readers": Slow("-X", "-k", "3", "-w", "10", "-y", "20", "-n", "1", "-z", "16", path="/1m"),
     "ranges": Slow("-R", "-a", "5", "-b", "2000", path="/64k"),
     "half handshakes": Flood("half-handshakes"),
+    "silence": Flood("silence", port="plain"),
+    "slow HTTP/2 heads": Flood("slow-http2-heads"),
+    "one-byte windows": Flood("one-byte-windows"),
     "large heads (nghttp)": Nghttp(),
     "many streams (h2load)": H2load(),
     **{kind.replace("-", " "): Flood(kind) for kind in KINDS},

@@ -206,37 +206,85 @@ def flood(kind, port, seconds, reads):
             "acknowledged": seen[frames.PING] + seen[frames.SETTINGS], "ends": dict(ends)}
 
 
-def half_handshakes(port, seconds, count=1_000):
+def half_handshakes(port):
     """Handshakes that stop in the middle of their first message."""
-    kept, refused = [], 0
+    return opened(port, bytes.fromhex("16030100f0010000ec0303")), b""
+
+
+def silence(port):
+    """Connections that say nothing."""
+    return opened(port, b""), b""
+
+
+def slow_http2_heads(port):
+    """A head that goes on with one byte a second, in frames of its own."""
+    head = frame(frames.HEADERS, frames.END_STREAM, 1, get())
+    return opened(port, frames.PREFACE + frame(frames.SETTINGS, 0, 0) + head, over_tls=True), frame(frames.CONTINUATION, 0, 1, b"")
+
+
+def one_byte_windows(port):
+    """A large answer that is taken byte by byte."""
+    window = struct.pack(">HI", frames.INITIAL_WINDOW_SIZE, 0)
+    ask = frame(frames.HEADERS, HEADERS_ALONE, 1, get(b"/1m"))
+    update = frame(frames.WINDOW_UPDATE, 0, 1, struct.pack(">I", 1))
+    return opened(port, frames.PREFACE + frame(frames.SETTINGS, 0, 0, window) + ask, over_tls=True), update
+
+
+HTTP2 = frames.client_context(["h2"])
+
+
+def opened(port, first, over_tls=False):
+    """Connects as one of a thousand clients, and says that much."""
+    connection = frames.connect(port, 5, HTTP2 if over_tls else None)
+    connection.sendall(first)
+    return connection
+
+
+SLOW = {kind.__name__.replace("_", "-"): kind for kind in (half_handshakes, silence, slow_http2_heads, one_byte_windows)}
+
+
+def slow(kind, port, seconds, count=1_000):
+    """A thousand clients that take their time."""
+    kept, refused, trickle = [], 0, b""
     begin = time.monotonic()
     for _ in range(count):
+        # Where handshakes take long, what there is has to do.
+        if time.monotonic() - begin > seconds / 2:
+            break
         try:
-            kept.append(frames.connect(port, 5))
-            kept[-1].sendall(bytes.fromhex("16030100f0010000ec0303"))
-        except OSError:
+            connection, trickle = SLOW[kind](port)
+            kept.append(connection)
+        except (OSError, ssl.SSLError):
             refused += 1
-    time.sleep(max(0.0, seconds - (time.monotonic() - begin)))
+    connected, gone = len(kept), set()
+    while (left := seconds - (time.monotonic() - begin)) > 0:
+        time.sleep(min(1.0, left))
+        for connection in kept if trickle else []:
+            try:
+                if connection not in gone:
+                    connection.sendall(trickle)
+            except (OSError, ssl.SSLError):
+                gone.add(connection)
     closed = 0
     for connection in kept:
         connection.setblocking(False)
         try:
-            while connection.recv(4096):
+            while connection not in gone and connection.recv(4096):
                 pass
             closed += 1
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             pass
         except OSError:
             closed += 1
         connection.close()
     ends = {"closed": closed, "refused": refused, "open at the end": len(kept) - closed}
-    return {"connections": count, "ends": {how: many for how, many in ends.items() if many}}
+    return {"connections": connected, "ends": {how: many for how, many in ends.items() if many}}
 
 
 def main():
     kind, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    if kind == "half-handshakes":
-        told = half_handshakes(port, seconds)
+    if kind in SLOW:
+        told = slow(kind, port, seconds)
     else:
         told = flood(kind, port, seconds, "never-reads" not in sys.argv[4:])
     print(json.dumps(told))

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A normal client beside an attack: requests at a fixed rate, whatever the answers. Prints failures and latencies as JSON.
+"""Normal clients beside an attack: requests at a fixed rate, whatever the answers. Prints failures and latencies as JSON.
 
-    tests/wall/normal.py PLAIN-PORT TLS-PORT SECONDS [RATE]
+    tests/wall/normal.py PLAIN-PORT TLS-PORT SECONDS [CLIENTS [RATE]]
 
-In turns: on a connection that is kept, on a new one, on one that is kept over TLS. The clock of each request runs from when
-it was due.
+The clients take turns; a third each keeps its connection, makes a new one for each request, keeps one over TLS. The clock of
+each request runs from when it was due. Those that are kept are opened before the clock starts.
 """
 
 import http.client
@@ -54,9 +54,17 @@ class Kept:
 
 def main():
     plain, tls, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    rate = float(sys.argv[4]) if len(sys.argv) > 4 else 60.0
-    clients = [Kept(plain), Kept(plain, keep=False), Kept(tls, frames.client_context())]
-    begin, number, failures, took, why = time.monotonic(), 0, 0, [], ""
+    count = int(sys.argv[4]) if len(sys.argv) > 4 else 3
+    rate = float(sys.argv[5]) if len(sys.argv) > 5 else 60.0
+    context = frames.client_context()
+    clients = [[Kept(plain), Kept(plain, keep=False), Kept(tls, context)][number % 3] for number in range(count)]
+    opening, why = 0, ""
+    for client in clients:
+        try:
+            client.get()
+        except (OSError, http.client.HTTPException) as error:
+            opening, why = opening + 1, why or f"at first, {type(error).__name__}: {error}"
+    begin, number, failures, took = time.monotonic(), 0, 0, []
     while (due := begin + number / rate) < begin + seconds:
         time.sleep(max(0.0, due - time.monotonic()))
         if time.monotonic() > begin + seconds + PATIENCE:
@@ -72,7 +80,7 @@ def main():
     took.sort()
     def rank(share):
         return took[max(0, int(len(took) * share) - 1)] * 1e3 if took else None
-    print(json.dumps({"requests": number, "failures": failures, "why": why, "p50_ms": rank(0.5), "p99_ms": rank(0.99)}))
+    print(json.dumps({"clients": count, "requests": number, "failures": failures + opening, "why": why, "p50_ms": rank(0.5), "p99_ms": rank(0.99)}))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "benches"))
 from bench import ROOT  # noqa: E402
 from report import machine, markdown, system  # noqa: E402
+from verdict import verdict  # noqa: E402
 
 FOLDER = ROOT / "target/wall"
 PAGE = Path(__file__).resolve().parent / "RESULTS.md"
@@ -44,13 +45,13 @@ def wall_table(figures):
     for what, peers in figures.items():
         for name, one in peers.items():
             if "failed" in one:
-                rows.append([what, name, "–", "–", "–", "–", f"no figures: {' '.join(one['failed'].split())[:160]}"])
+                rows.append([what, name, verdict(one), "–", "–", "–", "–", "–"])
                 continue
-            rows.append([what, name, f"{one['normal_failures']} of {one['normal_requests']}",
+            rows.append([what, name, verdict(one), f"{one['normal_failures']} of {one['normal_requests']}, {one.get('clients', 3)} clients",
                          f"{one['p99_before_ms'] or 0:.1f} → {one['p99_during_ms'] or 0:.1f}",
                          f"{one['grown_mb']:.1f}", f"{one['kept_mb']:.1f}",
                          one["attacker"] + ("" if one["lives"] else "; **did not answer afterwards**")])
-    return markdown(["attack", "proxy", "normal client: failed", "p99, ms", "RSS grew, MB", "kept, MB", "what the attacker saw"], rows)
+    return markdown(["attack", "proxy", "verdict", "normal requests that failed", "p99, ms", "RSS grew, MB", "kept, MB", "what the attacker saw"], rows)
 
 
 def tls_table(scans):

@@ -21,20 +21,20 @@ from attacks import ATTACKS  # noqa: E402
 from bench import ORIGIN_CPU, ROOT, Failed, Progress, Stage, chosen, guarded, is_there, on_core, resident, spawn  # noqa: E402
 from peers import World, versions  # noqa: E402
 from proxies import PROXIES  # noqa: E402
+from verdict import broken  # noqa: E402
 
-MOST_GROWTH = 64e6
-# The 99th percentile beside an attack is to stay within twice that before it. Below the first, the difference is that of the
-# attacker, who has the core of the normal client; above the second, before anything happened, the machine is too busy to judge.
-NOTICED_MS = 25.0
-BUSY_MS = 10.0
+# Normal clients beside slow ones, and their requests in a second; beside floods there are three, with sixty.
+MANY, RATE = 200, 100
+# How much longer slow clients stay than floods last: as long as heads and bodies may take.
+LONGER = 5
 HERE = Path(__file__).resolve().parent
 
 
-def normal(stage, ports, seconds):
-    """A normal client, started."""
+def normal(stage, ports, seconds, *many):
+    """Normal clients, started."""
     output = stage.folder / "normal.out"
     output.unlink(missing_ok=True)
-    return spawn(output, ORIGIN_CPU, [sys.executable, "-B", HERE / "normal.py", ports["plain"], ports["tls"], seconds]), output
+    return spawn(output, ORIGIN_CPU, [sys.executable, "-B", HERE / "normal.py", ports["plain"], ports["tls"], seconds, *many]), output
 
 
 def saw(client):
@@ -50,13 +50,15 @@ def attack(stage, peer, what, args):
     """One attack on one proxy, and what it did to it."""
     ports, root = peer.world.ports, peer.process.pid
     # Warm, so that what it takes once is not charged to the attack.
-    before = saw(normal(stage, ports, args.calm))
+    many = (MANY, RATE) if ATTACKS[what].is_slow else ()
+    seconds = duration(what, args)
+    before = saw(normal(stage, ports, args.calm, *many))
     base = resident(peer.pids())
     output = stage.folder / "attack.out"
     output.unlink(missing_ok=True)
-    attacker = spawn(output, ORIGIN_CPU, ATTACKS[what].command(ports, args.seconds, stage.folder))
-    beside = normal(stage, ports, args.seconds)
-    most, end = base, time.monotonic() + args.seconds + 60
+    attacker = spawn(output, ORIGIN_CPU, ATTACKS[what].command(ports, seconds, stage.folder))
+    beside = normal(stage, ports, seconds, *many)
+    most, end = base, time.monotonic() + seconds + 60
     try:
         while (attacker.poll() is None or beside[0].poll() is None) and time.monotonic() < end:
             if peer.process.poll() is None:
@@ -74,14 +76,19 @@ def attack(stage, peer, what, args):
         raise Failed(f"the attacker said nothing: {error}: {text[-300:]}") from error
     during = saw(beside)
     alive = peer.process.poll() is None
-    after = saw(normal(stage, ports, 2)) if alive else {"failures": 1}
+    after = saw(normal(stage, ports, 1)) if alive else {"failures": 1}
     ratio = during["p99_ms"] / before["p99_ms"] if during["p99_ms"] and before["p99_ms"] else None
     return {
-        "attacker": told, "normal_requests": during["requests"], "normal_failures": during["failures"], "why": during["why"],
+        "attacker": told, "clients": during["clients"], "normal_requests": during["requests"], "normal_failures": during["failures"], "why": during["why"],
         "p99_before_ms": before["p99_ms"], "p99_during_ms": during["p99_ms"], "p99_ratio": ratio,
         "grown_mb": (most - base) / 1e6, "kept_mb": ((memory(peer) or base) - base) / 1e6,
         "lives": alive and peer.process.pid == root and after["failures"] == 0,
     }
+
+
+def duration(what, args):
+    """How long an attack lasts: slow clients long enough for the deadlines to pass."""
+    return args.seconds + LONGER if ATTACKS[what].is_slow else args.seconds
 
 
 def memory(peer):
@@ -90,21 +97,6 @@ def memory(peer):
         return resident(peer.pids())
     except OSError:
         return None
-
-
-def broken(figures):
-    """The promises that an attack broke."""
-    words = []
-    if figures["grown_mb"] * 1e6 >= MOST_GROWTH:
-        words.append(f"memory grew by {figures['grown_mb']:.0f} MB")
-    if figures["normal_failures"]:
-        words.append(f"{figures['normal_failures']} requests of the normal client failed: {figures['why']}")
-    is_judged = figures["p99_before_ms"] and figures["p99_before_ms"] < BUSY_MS and figures["p99_during_ms"]
-    if is_judged and figures["p99_ratio"] > 2 and figures["p99_during_ms"] > NOTICED_MS:
-        words.append(f"p99 of the normal client went from {figures['p99_before_ms']:.1f} ms to {figures['p99_during_ms']:.1f} ms")
-    if not figures["lives"]:
-        words.append("it did not answer afterwards")
-    return words
 
 
 def on_stage(name, binary, do):
@@ -119,7 +111,8 @@ def on_stage(name, binary, do):
 
 def run(found, attacks, args, keep):
     """All figures, by attack and by proxy; what there is so far is kept after each attack."""
-    figures, progress = {}, Progress("attacks", len(attacks) * len(found), args.seconds + args.calm + 5)
+    mean = sum(duration(what, args) for what in attacks) / max(1, len(attacks))
+    figures, progress = {}, Progress("attacks", len(attacks) * len(found), mean + args.calm + 3)
     for what in attacks:
         for name, binary in found.items():
             progress.turn(f"{what}, {name}")
@@ -150,7 +143,7 @@ def judged(figures, scans):
     words = []
     for what, peers in figures.items():
         ours = peers.get("portcullis", {})
-        words += [f"{what}: {word}" for word in ([ours["failed"]] if "failed" in ours else broken(ours) if ours else [])]
+        words += [f"{what}: {word}" for word in (broken(ours) if ours else [])]
     if ours := scans.get("portcullis"):
         if "failed" in ours["sslyze"]:
             words.append(f"sslyze: {ours['sslyze']['failed']}")
@@ -164,8 +157,8 @@ def arguments():
     parser.add_argument("--binary", default=str(ROOT / "target/release/portcullis"), help="the gateway's binary")
     parser.add_argument("--peers", default="", help="which, with commas between; all without it")
     parser.add_argument("--attacks", default="", help=f"which, with commas between: {', '.join(ATTACKS)}; all without it")
-    parser.add_argument("--seconds", type=int, default=15, help="how long each attack lasts; 15 without it")
-    parser.add_argument("--calm", type=int, default=5, help="how long the normal client runs alone before it; 5 without it")
+    parser.add_argument("--seconds", type=int, default=3, help="how long a flood lasts; slow clients stay five seconds longer; 3 without it")
+    parser.add_argument("--calm", type=int, default=2, help="how long the normal clients run alone before it; 2 without it")
     parser.add_argument("--no-scan", action="store_true", help="without sslyze and testssl.sh")
     args = parser.parse_args()
     if not is_there(args.binary):

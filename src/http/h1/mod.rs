@@ -9,7 +9,7 @@ mod write;
 pub use chunked::{
     CHUNK_END, Chunk, ChunkDecoder, ChunkLimits, write_chunk, write_chunk_head, write_last_chunk,
 };
-pub use request::parse_request;
+pub use request::{parse_request, read_method};
 pub use response::parse_response;
 pub use scan::HeadScan;
 pub use write::{ConnectionHeader, Framing, write_request_head, write_response_head};

@@ -105,9 +105,7 @@ fn read_head(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Resul
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(bytes, slots);
 
-    if let Some(method) = request.method {
-        head.method = Method::of(method);
-    }
+    head.method = request.method.map_or_else(unknown, Method::of);
     head.version = match request.version {
         Some(0) => Version::Http10,
         _ => Version::Http11,
@@ -163,15 +161,31 @@ fn request_fault(
     }
 }
 
-/// The method of a request that is refused before its head is complete.
+/// The method of a request whose head never became complete: all that the log gets to know of it.
+#[cold]
+pub fn read_method(bytes: &[u8], scan: &HeadScan, head: &mut RequestHead) {
+    read_method_only(scan.first_line(bytes), head);
+}
+
+/// The method of a request that is refused before its head is complete. What is no method is not shown as one.
 #[cold]
 fn read_method_only(line: &[u8], head: &mut RequestHead) {
     head.clear();
-    let method = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let method = match line.iter().position(|byte| *byte == b' ') {
+        Some(end) => line.get(..end).unwrap_or_default(),
+        // It may go on.
+        None => b"",
+    };
     let is_method = method.len() <= MAX_METHOD && method.iter().all(|byte| is_token_byte(*byte));
-    if let (true, Ok(method)) = (is_method && !method.is_empty(), std::str::from_utf8(method)) {
-        head.method = Method::of(method);
-    }
+    head.method = match std::str::from_utf8(method) {
+        Ok(method) if is_method && !method.is_empty() => Method::of(method),
+        _ => unknown(),
+    };
+}
+
+/// What stands where no method was understood.
+fn unknown() -> Method {
+    Method::Other(Box::default())
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ families! {
     CONNECTIONS_REFUSED: Counter "connections_refused_total" ["listener", "reason"],
         "Connections closed before they were served.";
     DEFENCES: Counter "defences_total" ["listener", "defence"],
-        "HTTP/2 connections that were ended because the client sent more of something than any client needs.";
+        "HTTP/2 connections that were ended because the client sent more of something than any client needs, or did not take what it had asked for.";
     CONNECTIONS_ENDED: Counter "connections_ended_total" ["listener", "reason"],
         "Connections that the gateway ended in order, by the setting or the event that asked for it.";
     TLS_HANDSHAKES: Counter "tls_handshakes_total" ["listener", "version", "resumed"],

@@ -155,7 +155,7 @@ fn pool(settings: &Settings, count: u16) -> Pool {
             },
             metadata: Metadata {
                 tier: 0,
-                zone: Some(if number % 2 == 0 { "a" } else { "b" }.into()),
+                zone: Some(if number.is_multiple_of(2) { "a" } else { "b" }.into()),
                 labels: vec![("version".into(), (number % 2).to_string().into())],
             },
         }

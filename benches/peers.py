@@ -35,6 +35,10 @@ class World:
     # Endpoints of the main upstream in place of its one origin, and how one is chosen: a word of the peer's own.
     endpoints: tuple = ()
     balance: str = ""
+    # Whether the main upstream has the retries and ejections that one configures for endpoints that fail. All say the same,
+    # so far as they have words for it: three attempts, each elsewhere, also after a status that tells of trouble; out of use
+    # for ten seconds after three failures.
+    is_careful: bool = False
     # Routes by prefix beside the others: /v0/services/ and so on.
     routes: int = 0
     # Each configuration answers /generation-N by itself.
@@ -116,7 +120,7 @@ class Portcullis(Peer):
     """The gateway as a user runs it: metrics on."""
 
     suffix = ".toml"
-    policies = ("round_robin", "least_connections", "p2c", "peak_ewma")
+    policies = ("round_robin", "random", "least_connections", "p2c", "peak_ewma")
     version = ("version",)
 
     def command(self):
@@ -169,6 +173,17 @@ class Portcullis(Peer):
             protocol = "{'h2c' if name == 'grpc' else 'http/1.1'}"
             balance = "{world.balance if name == 'main' and world.balance else 'round_robin'}"
             """
+            if name == "main" and world.is_careful:
+                # The others do not look at latencies, nor at shares: one failure in five is not three in a row.
+                text += """
+            retry = { attempts = 3, on = ["reset", "timeout"], status = [502, 503, 504] }
+            [upstream.main.outlier]
+            consecutive_failures = 3
+            failure_share = "10%"
+            latency = "300%"
+            interval = "1s"
+            ejection_time = "10s"
+            """
         lines = [text]
         for number in range(world.routes):
             lines.append(f"""
@@ -183,7 +198,7 @@ class Portcullis(Peer):
 class Haproxy(Peer):
     program = "haproxy"
     suffix = ".cfg"
-    policies = ("roundrobin", "leastconn")
+    policies = ("roundrobin", "random(1)", "leastconn", "random(2)")
 
     def command(self):
         # With a master, for that is what can be reloaded.
@@ -232,8 +247,14 @@ class Haproxy(Peer):
             backend main
                 balance {world.balance or 'roundrobin'}
         """
+        watched = ""
+        if world.is_careful:
+            text += """
+                retry-on conn-failure empty-response response-timeout 502 503 504"""
+            # Each failure counts as a failed check; a check is a connection, and five of them make it well again.
+            watched = " check inter 2s fall 3 rise 5 observe layer7 error-limit 1"
         text += "".join(f"""
-                server s{number} {address}""" for number, address in enumerate(world.main_endpoints()))
+                server s{number} {address}{watched}""" for number, address in enumerate(world.main_endpoints()))
         for name, _, address in world.special():
             text += f"""
             backend {name}
@@ -254,7 +275,7 @@ class Haproxy(Peer):
 class Nginx(Peer):
     program = "nginx"
     suffix = ".conf"
-    policies = ("", "least_conn")
+    policies = ("", "random", "least_conn", "random two least_conn")
 
     def command(self):
         return [self.binary, "-c", self.config, "-e", self.world.folder / f"{self.name}.err"]
@@ -263,7 +284,9 @@ class Nginx(Peer):
         world = self.world
         own = world.folder / self.name
         log = f"{self.log()} combined buffer=64k flush=1s" if world.logs else "off"
-        servers = " ".join(f"server {address};" for address in world.main_endpoints())
+        watched = " max_fails=3 fail_timeout=10s" if world.is_careful else ""
+        again = "error timeout invalid_header http_502 http_503 http_504" if world.is_careful else "error timeout"
+        servers = " ".join(f"server {address}{watched};" for address in world.main_endpoints())
         text = f"""
             daemon off; pid {own}.pid; error_log {own}.err error; worker_processes 1; worker_rlimit_nofile 65536;
             events {{ worker_connections 32768; }}
@@ -277,6 +300,8 @@ class Nginx(Peer):
                 proxy_max_temp_file_size 0;
                 proxy_request_buffering off;
                 proxy_http_version 1.1;
+                proxy_next_upstream {again};
+                proxy_next_upstream_tries {3 if world.is_careful else 0};
                 proxy_set_header Host $host;
                 proxy_set_header Connection "";
                 proxy_set_header X-Forwarded-For $remote_addr;
@@ -510,12 +535,13 @@ def with_other(world, **changes):
 
 
 def main():
-    """Writes the gateway's configuration of the comparisons into the folder that is given, for the test that checks it."""
+    """Writes the gateway's configurations of the comparisons into the folder that is given, for the test that checks them."""
     folder = Path(sys.argv[1])
     certificate(folder)
     origins = {"http": 1, "grpc": 2, "websocket": 3, "upload": 4}
-    peer = Portcullis("portcullis", World(folder, origins, logs=True, balance="peak_ewma", routes=10), "portcullis")
-    print(peer.prepare().config)
+    world = World(folder, origins, logs=True, balance="peak_ewma", routes=10)
+    for name, one in (("portcullis", world), ("careful", replace(world, is_careful=True))):
+        print(Portcullis(name, one, "portcullis").prepare().config)
 
 
 if __name__ == "__main__":

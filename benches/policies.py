@@ -2,7 +2,9 @@
 """What a policy does with one slow and one flaky endpoint: a rate that is held, all policies in the same run.
 
 Of the endpoints one takes ten times as long as the others, and one ends a fifth of its connections without an answer. The
-rest are alike. Each proxy has its usual retries. Prints the table for benches/README.md, too.
+rest are alike. Each policy has two turns: as the proxy comes, which in all of them sends a request again that met a
+connection that was closed, and with the retries and ejections that one configures for such a pool. Prints the table as
+Markdown, too.
 """
 
 import bench
@@ -13,6 +15,7 @@ from peers import PEERS, World, present
 from report import markdown, save, table
 
 GOOD_MS, SLOW_MS, DROPPED = 2, 20, 20
+POOLS = {"plain": False, "retries and ejection": True}
 
 
 def endpoints(stage, args):
@@ -36,8 +39,10 @@ def main():
         running = {}
         for name, binary in found.items():
             for policy in PEERS[name].policies:
-                world = World(stage.folder, {"http": 0}, endpoints=addresses, balance=policy)
-                running[name, policy or "round robin"] = PEERS[name](f"{name}-{policy}", world, binary).start(stage)
+                for pool, is_careful in POOLS.items():
+                    world = World(stage.folder, {"http": 0}, endpoints=addresses, balance=policy, is_careful=is_careful)
+                    own = PEERS[name](f"{name}-{len(running)}", world, binary)
+                    running[name, policy or "round robin", pool] = own.start(stage)
         turns = {key: [] for key in running}
         progress = Progress("policies", args.rounds * len(turns), args.seconds + 1.5)
         for _ in range(args.rounds):
@@ -45,14 +50,14 @@ def main():
                 progress.turn(" ".join(key))
                 turns[key].append(open_loop(args.load, peer.world.ports["plain"], args.rate, args.seconds, connections=512))
     figures, rows = [], []
-    for (name, policy), told in turns.items():
-        row = {"proxy": name, "policy": policy, "answered": sum(turn["answered"] for turn in told),
+    for (name, policy, pool), told in turns.items():
+        row = {"proxy": name, "policy": policy, "pool": pool, "answered": sum(turn["answered"] for turn in told),
                "failed": sum(turn["failed"] for turn in told), "failures": merged(turn["failures"] for turn in told),
                **{key: median(told, key) for key in ("p50_ms", "p99_ms", "p999_ms")}}
         figures.append(row)
         failed = f"{row['failed'] / max(1, row['answered'] + row['failed']):.2%}"
-        rows.append([name, policy, row["p50_ms"], row["p99_ms"], row["p999_ms"], failed])
-    heads = ["proxy", "policy", "p50 ms", "p99 ms", "p99.9 ms", "failed"]
+        rows.append([name, policy, pool, row["p50_ms"], row["p99_ms"], row["p999_ms"], failed])
+    heads = ["proxy", "policy", "pool", "p50 ms", "p99 ms", "p99.9 ms", "failed"]
     print(table(heads, rows))
     print(f"\n{markdown(heads, rows)}\n")
     setting = {"rate": args.rate, "endpoints": args.endpoints, "good_ms": GOOD_MS, "slow_ms": SLOW_MS, "dropped_percent": DROPPED}

@@ -113,9 +113,9 @@ def latency(run):
 
 def policies(run):
     setting = run["setting"]
-    rows = [[row["proxy"], row["policy"], row["p50_ms"], row["p99_ms"], row["p999_ms"],
+    rows = [[row["proxy"], row["policy"], row["pool"], row["p50_ms"], row["p99_ms"], row["p999_ms"],
              f"{row['failed'] / max(1, row['answered'] + row['failed']):.2%}"] for row in run["policies"]]
-    heads = ["proxy", "policy", "p50 ms", "p99 ms", "p99.9 ms", "failed"]
+    heads = ["proxy", "policy", "pool", "p50 ms", "p99 ms", "p99.9 ms", "failed"]
     return (f"## Policies with a slow and a flaky endpoint\n\n{setting['endpoints']} endpoints that take {setting['good_ms']} ms, but one "
             f"takes {setting['slow_ms']} ms and one drops {setting['dropped_percent']} % of its requests; "
             f"{setting['rate']:.0f} requests a second, held.\n\n{markdown(heads, rows)}")

@@ -11,11 +11,14 @@ use std::{
     num::NonZeroUsize,
     process::Command,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use portcullis::{
-    balance::{EndpointStates, StickyKey},
+    balance::{
+        ConnectionId, Endpoint, EndpointStates, Member, Metadata, Percent, PickContext, Policy,
+        Pool, Settings, StickyKey, SubsetFallback, SubsetSettings, ZoneSettings,
+    },
     compile::{Stores, TlsStore},
     control,
     engine::{DoorKey, Gate, Workers},
@@ -45,6 +48,7 @@ const COUNTED_EXCHANGES: usize = 2_000;
 /// One test, for the count is the process's: nothing else may run beside it.
 #[test]
 fn an_exchange_allocates_no_more_than_it_did() {
+    picks_allocate_nothing();
     let gateway = Gateway::start(origin());
     let plain = gateway.plain;
 
@@ -80,6 +84,83 @@ fn an_exchange_allocates_no_more_than_it_did() {
     held("HTTP/2 over TLS", HTTP2_TLS, |exchanges| {
         h2load(gateway.tls, exchanges, &[]);
     });
+}
+
+/// A pick and its lease, by each policy, in a small pool and in a large one, with everything that a pool can have.
+fn picks_allocate_nothing() {
+    let key = Arc::new(StickyKey::new(SECRET, "picks"));
+    let settings = |policy: Policy| Settings {
+        panic_threshold: Percent::new(50).unwrap(),
+        slow_start: Duration::from_secs(30),
+        zone: Some(ZoneSettings {
+            own: "a".into(),
+            spill_below: Percent::new(90).unwrap(),
+        }),
+        subsets: Some(SubsetSettings {
+            label: "version".into(),
+            fallback: SubsetFallback::Any,
+        }),
+        sticky: Some(Arc::clone(&key)),
+        ..policy.into()
+    };
+    for policy in Policy::ALL {
+        for (count, settings) in [
+            (10, policy.into()),
+            (10, settings(policy)),
+            (1_000, settings(policy)),
+        ] {
+            let pool = pool(&settings, count);
+            for endpoint in pool.endpoints().iter().step_by(3) {
+                endpoint.state.set_health(false, "down", UNIX_EPOCH);
+            }
+            let sessions = [None, pool.sticky_id(1), pool.sticky_id(3)];
+            let before = COUNTED.stats();
+            for random in 0..3_000_u64 {
+                let random = random.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                for sticky in sessions {
+                    for subset in [None, Some("1"), Some("nobody's")] {
+                        let lease = pool.pick_for(&PickContext {
+                            key: Some(random),
+                            sticky,
+                            subset,
+                            ..PickContext::new(random % 1_000, random, &[2])
+                        });
+                        assert!(lease.is_some(), "{policy:?}");
+                    }
+                }
+            }
+            let after = COUNTED.stats();
+            let made = after.allocations - before.allocations;
+            let made = made + after.reallocations - before.reallocations;
+            assert_eq!(made, 0, "{policy:?} with {count} endpoints");
+        }
+    }
+}
+
+/// A pool of endpoints in two zones and two subsets.
+fn pool(settings: &Settings, count: u16) -> Pool {
+    let states = EndpointStates::default();
+    let metrics = Metrics::new(1).upstream("picks");
+    let member = |number: u16| {
+        let address = SocketAddr::from(([10, 0, 0, 1], number));
+        Member {
+            endpoint: Endpoint {
+                host: "10.0.0.1".into(),
+                name: address.to_string().into(),
+                address,
+                weight: u32::from(number % 7 + 1),
+                connection: ConnectionId(0),
+                state: states.endpoint("picks", address),
+                metrics: metrics.endpoint(&address.to_string()),
+            },
+            metadata: Metadata {
+                tier: 0,
+                zone: Some(if number.is_multiple_of(2) { "a" } else { "b" }.into()),
+                labels: vec![("version".into(), (number % 2).to_string().into())],
+            },
+        }
+    };
+    Pool::build(settings, (1..=count).map(member).collect(), &Arc::default())
 }
 
 /// Counts what exchanges allocate beyond what connecting does, and fails when that is more than `most` for each.

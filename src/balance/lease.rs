@@ -7,6 +7,7 @@ use super::breaker::{Breaker, Pass};
 use super::cursor::Cursor;
 use super::endpoint::Endpoint;
 use super::limits::Limits;
+use super::set::{Choice, Drawn};
 
 /// The right to use an endpoint for one attempt. The endpoint counts it as in flight until it is dropped.
 #[derive(Debug)]
@@ -19,31 +20,27 @@ pub struct Lease {
     limits: Option<Arc<Limits>>,
     /// The leave of the upstream's breaker, if it has one.
     pass: Option<Pass>,
+    drawn: Drawn,
 }
 
 impl Lease {
-    pub(super) fn take(
-        endpoint: &Arc<Endpoint>,
-        index: usize,
-        counter: Option<&Arc<Cursor>>,
-    ) -> Self {
+    pub(super) fn take(endpoint: &Arc<Endpoint>, choice: Choice<'_>) -> Self {
         endpoint.state.taken();
-        Self::of_taken(endpoint, index, counter)
+        Self::of_taken(endpoint, choice)
     }
 
     /// The same for an endpoint and an upstream with limits; `None` when one of them has as much as it takes.
     pub(super) fn take_within(
         limits: &Arc<Limits>,
         endpoint: &Arc<Endpoint>,
-        index: usize,
-        counter: Option<&Arc<Cursor>>,
+        choice: Choice<'_>,
     ) -> Option<Self> {
         match limits.endpoint_requests {
             Some(most) if !endpoint.state.taken_below(most) => return None,
             Some(_) => {}
             None => endpoint.state.taken(),
         }
-        let mut lease = Self::of_taken(endpoint, index, counter);
+        let mut lease = Self::of_taken(endpoint, choice);
         if limits.take() {
             lease.limits = Some(Arc::clone(limits));
             return Some(lease);
@@ -54,16 +51,17 @@ impl Lease {
         None
     }
 
-    fn of_taken(endpoint: &Arc<Endpoint>, index: usize, counter: Option<&Arc<Cursor>>) -> Self {
-        if let Some(counter) = counter {
+    fn of_taken(endpoint: &Arc<Endpoint>, choice: Choice<'_>) -> Self {
+        if let Some(counter) = choice.counter {
             counter.taken();
         }
         Self {
             endpoint: Arc::clone(endpoint),
-            index,
-            counter: counter.map(Arc::clone),
+            index: choice.index,
+            counter: choice.counter.map(Arc::clone),
             limits: None,
             pass: None,
+            drawn: choice.drawn,
         }
     }
 
@@ -111,6 +109,12 @@ impl Lease {
     #[must_use]
     pub const fn index(&self) -> usize {
         self.index
+    }
+
+    /// Where in the pool the endpoint was chosen.
+    #[must_use]
+    pub const fn drawn(&self) -> Drawn {
+        self.drawn
     }
 
     /// Notes that the endpoint took no connection, and sets it aside: 1 s at first, doubling up to 30 s.

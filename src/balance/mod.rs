@@ -62,6 +62,7 @@ pub use metadata::{Member, Metadata};
 pub use outlier::{Detector, Ejection, OutlierSettings};
 pub use pool::Pool;
 pub use queue::{Queue, QueueFull, Ticket};
+pub use set::Drawn;
 pub use settings::{
     LoadBound, Percent, Policy, Settings, SubsetFallback, SubsetSettings, ZoneSettings,
 };

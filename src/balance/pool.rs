@@ -11,7 +11,7 @@ use super::endpoint::Endpoint;
 use super::lease::Lease;
 use super::limits::{Limits, Refusal};
 use super::metadata::{Member, Metadata};
-use super::set::Choice;
+use super::set::{Choice, Drawn};
 use super::settings::{Percent, Policy, Settings, SubsetFallback, SubsetSettings};
 use super::sticky::{StickyId, StickyKey};
 use super::tiers::{Placed, Tiers};
@@ -195,7 +195,7 @@ impl Pool {
             return self.lease_within(limits, context);
         }
         let (endpoint, choice) = self.chosen(context).ok_or(Refusal::NoEndpoint)?;
-        Ok(Lease::take(endpoint, choice.index, choice.counter))
+        Ok(Lease::take(endpoint, choice))
     }
 
     /// Whether some endpoint takes one more, whoever asks.
@@ -229,8 +229,7 @@ impl Pool {
                 break;
             };
             // Another worker may have been quicker.
-            let Choice { index, counter } = choice;
-            if let Some(lease) = Lease::take_within(limits, endpoint, index, counter) {
+            if let Some(lease) = Lease::take_within(limits, endpoint, choice) {
                 return Ok(lease);
             }
         }
@@ -255,10 +254,14 @@ impl Pool {
             own.filter(|own| self.is_in(own.index, value))
                 .or_else(|| subsets.by_value.get(value)?.choose(context, changes))
         };
-        of(value).or_else(|| match &subsets.settings.fallback {
-            SubsetFallback::Refuse => None,
-            SubsetFallback::Any => any(),
-            SubsetFallback::Subset(other) => of(other),
+        of(value).or_else(|| {
+            let mut choice = match &subsets.settings.fallback {
+                SubsetFallback::Refuse => None,
+                SubsetFallback::Any => any(),
+                SubsetFallback::Subset(other) => of(other),
+            }?;
+            choice.drawn.fell_back = true;
+            Some(choice)
         })
     }
 
@@ -281,6 +284,7 @@ impl Pool {
         can_serve.then_some(Choice {
             index,
             counter: None,
+            drawn: Drawn::default(),
         })
     }
 }

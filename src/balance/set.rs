@@ -15,6 +15,7 @@ use super::peak_ewma::PeakEwma;
 use super::random::Random;
 use super::round_robin::RoundRobin;
 use super::settings::{Policy, Settings};
+use crate::observe::PickPlace;
 
 /// Some endpoints of a pool and the policy that chooses among them.
 #[derive(Debug)]
@@ -43,6 +44,25 @@ pub(super) struct Choice<'a> {
     pub(super) index: usize,
     /// Where the set counts its exchanges, if it does.
     pub(super) counter: Option<&'a Arc<Cursor>>,
+    /// Where it was chosen.
+    pub(super) drawn: Drawn,
+}
+
+/// Where an endpoint was chosen, for those who count it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drawn {
+    /// The part of the upstream; `None` where there is but one, and for the endpoint of a session.
+    pub place: Option<PickPlace>,
+    /// Whether the subset that was wanted had nobody.
+    pub fell_back: bool,
+}
+
+impl Choice<'_> {
+    /// The same, chosen there.
+    pub(super) const fn at(mut self, place: Option<PickPlace>) -> Self {
+        self.drawn.place = place;
+        self
+    }
 }
 
 impl Set {
@@ -137,6 +157,7 @@ impl Set {
         let candidate = self.candidates.get(place)?;
         Some(Choice {
             index: candidate.index,
+            drawn: Drawn::default(),
             counter: match &self.chooser {
                 Chooser::Hash(policy) => policy.counter(),
                 Chooser::RoundRobin(_)

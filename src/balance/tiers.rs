@@ -13,6 +13,7 @@ use super::metadata::Metadata;
 use super::set::{Choice, Set};
 use super::settings::{Percent, Settings};
 use super::weights::{next_random, scale};
+use crate::observe::PickPlace;
 
 /// The endpoints of an upstream, or of one subset of it, by tier.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ struct Tier {
     near: Option<Set>,
     rest: Set,
     spill_below: Percent,
+    /// How choices from `near` and from `rest` are counted.
+    places: [Option<PickPlace>; 2],
 }
 
 /// One endpoint of a pool.
@@ -51,13 +54,14 @@ impl Tiers {
         for placed in endpoints {
             levels.entry(placed.metadata.tier).or_default().push(placed);
         }
+        let is_only = levels.len() <= 1;
         let tiers = (0..).zip(levels.into_values()).map(|(tier, endpoints)| {
             let part = Part {
                 subset: subset.map(Into::into),
                 tier,
                 is_near: false,
             };
-            Tier::new(settings, &endpoints, &part, cursor)
+            Tier::new(settings, &endpoints, &part, cursor).counted(is_only, tier == 0)
         });
         Self {
             tiers: tiers.collect(),
@@ -154,7 +158,27 @@ impl Tier {
                 .zone
                 .as_ref()
                 .map_or_else(Percent::default, |zone| zone.spill_below),
+            places: [None; 2],
         }
+    }
+
+    /// The same tier, which knows how its choices are counted.
+    const fn counted(mut self, is_only: bool, is_first: bool) -> Self {
+        self.places = match (&self.near, is_first) {
+            (Some(_), true) => [
+                Some(PickPlace::FirstOwnZone),
+                Some(PickPlace::FirstOtherZone),
+            ],
+            (Some(_), false) => [
+                Some(PickPlace::LaterOwnZone),
+                Some(PickPlace::LaterOtherZone),
+            ],
+            // A pool that is all of a piece has nothing to tell.
+            (None, _) if is_only => [None; 2],
+            (None, true) => [None, Some(PickPlace::First)],
+            (None, false) => [None, Some(PickPlace::Later)],
+        };
+        self
     }
 
     fn count(&self, changes: u64) -> Counts {
@@ -170,11 +194,15 @@ impl Tier {
         health: Heed,
         counts: Counts,
     ) -> Option<Choice<'_>> {
-        let rest = || self.rest.choose(context, health, counts.rest);
+        let [near_place, rest_place] = self.places;
+        let rest = || {
+            let choice = self.rest.choose(context, health, counts.rest)?;
+            Some(choice.at(rest_place))
+        };
         let (Some(near), Some(count)) = (&self.near, counts.near) else {
             return rest();
         };
-        let near_one = || near.choose(context, health, count);
+        let near_one = || Some(near.choose(context, health, count)?.at(near_place));
         if self.stays_near(context, health, (near.weight(), count)) {
             near_one().or_else(rest)
         } else {
@@ -202,9 +230,12 @@ impl Tier {
     }
 
     fn choose_set_aside(&self, context: &PickContext<'_>, health: Heed) -> Option<Choice<'_>> {
+        let [near_place, rest_place] = self.places;
         let near = self.near.as_ref();
         let near = near.and_then(|near| near.choose_set_aside(context, health));
+        let near = near.map(|(failed_at, choice)| (failed_at, choice.at(near_place)));
         let rest = self.rest.choose_set_aside(context, health);
+        let rest = rest.map(|(failed_at, choice)| (failed_at, choice.at(rest_place)));
         near.into_iter()
             .chain(rest)
             .min_by_key(|(failed_at, _)| *failed_at)

@@ -53,6 +53,10 @@ settings! {
         /// always holds.
         timeout_streams: bool = default(false);
         /// As at the upstream, and in its place.
+        connect_timeout: Timeout = optional, example "500ms";
+        /// As at the upstream, and in its place.
+        tls_timeout: Timeout = optional, example "2s";
+        /// As at the upstream, and in its place.
         response_timeout: Timeout = optional, example "2m";
         /// As at the upstream, and in its place.
         send_timeout: Timeout = optional, example "10s";

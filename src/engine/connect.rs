@@ -52,6 +52,8 @@ pub(crate) struct Patience<'a> {
     pub(crate) began: Instant,
     /// The end of the upstream's time for connecting, and of the attempt.
     connect: Instant,
+    /// The time for TLS alone.
+    tls: Option<Duration>,
     /// The end of the whole exchange, and what that is called.
     whole: Option<(Instant, Fault)>,
 }
@@ -63,19 +65,22 @@ impl<'a> Patience<'a> {
         exchange: &Exchange,
         began: Instant,
     ) -> Self {
-        let connect = upstream.timeouts.connect;
-        let own = exchange.per_try().map_or(connect, |own| own.min(connect));
+        let times = exchange
+            .connect_timeouts()
+            .unwrap_or(upstream.timeouts.connect);
+        let own = exchange.per_try().unwrap_or(times.whole);
         Self {
             deadline,
             began,
-            connect: began + own,
+            connect: began + own.min(times.whole),
+            tls: times.tls,
             whole: exchange.ends_at(),
         }
     }
 
-    /// The same, but for a step that begins now and may take no longer than this.
-    fn at_most(self, time: Option<Duration>) -> Self {
-        let end = time.map(|time| Instant::now() + time);
+    /// The same for the TLS handshake, if it begins now.
+    fn for_tls(self) -> Self {
+        let end = self.tls.map(|time| Instant::now() + time);
         Self {
             connect: end.map_or(self.connect, |end| end.min(self.connect)),
             ..self
@@ -111,7 +116,7 @@ pub(crate) async fn connect(
         None => Socket::Plain(tcp),
         Some(tls) => {
             patience
-                .at_most(upstream.timeouts.tls)
+                .for_tls()
                 .bound(Box::pin(secure(upstream, endpoint, tls, tcp)))
                 .await?
         }

@@ -35,8 +35,7 @@ impl<C: Client> Carrier<'_, C> {
     }
 
     fn select(&mut self) -> Result<Lease, Fault> {
-        self.exchange
-            .select(self.worker.now_ms(), self.worker.random())
+        self.exchange.select(self.worker.moment())
     }
 
     async fn wait_for_lease(

@@ -119,12 +119,12 @@ impl Exchange {
     }
 
     /// Chooses the endpoint for the next attempt.
-    pub fn select(&mut self, now_ms: u64, random: u64) -> Result<Lease, Fault> {
+    pub fn select(&mut self, moment: Moment) -> Result<Lease, Fault> {
         let upstream = self.upstream.as_ref().ok_or(Fault::Internal)?;
         let pool = upstream.pool.load();
         let context = self.wishes.context(PickContext {
             sticky: self.session.at(),
-            ..PickContext::new(now_ms, random, &self.attempts.tried)
+            ..PickContext::new(moment.now_ms, moment.random, &self.attempts.tried)
         });
         let lease = pool
             .lease(&context)
@@ -149,6 +149,13 @@ impl Exchange {
                 Refusal::Slow => Fault::AdaptiveLimit,
                 Refusal::BreakerOpen(left_ms) => Fault::BreakerOpen(seconds(left_ms)),
             })?;
+        let drawn = lease.drawn();
+        if let Some(place) = drawn.place {
+            upstream.metrics.picked(moment.worker, place);
+        }
+        if drawn.fell_back {
+            upstream.metrics.fell_back(moment.worker);
+        }
         let served_by = pool.sticky_id(lease.index());
         // An endpoint that is merely full keeps its sessions: the request is only a guest at the other one.
         let is_guest = served_by != self.session.at() && pool.keeps_session(&context);

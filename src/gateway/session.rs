@@ -6,6 +6,7 @@ use super::Exchange;
 use crate::{
     balance::{StickyCookie, StickyId},
     http::{Fields, RequestHead, ResponseHead, cookies},
+    observe::SessionOutcome,
     snapshot::{SplitTarget, StickyPlan, Upstream},
 };
 
@@ -22,6 +23,17 @@ impl Session {
     /// The endpoint that the session is at.
     pub(super) fn at(&self) -> Option<StickyId> {
         self.cookie.map(|cookie| cookie.id)
+    }
+
+    /// What became of it with the last attempt; `None` without sticky sessions.
+    pub(super) fn outcome(&self) -> Option<SessionOutcome> {
+        match (self.at(), self.served_by) {
+            (None, None) => None,
+            (None, Some(_)) => Some(SessionOutcome::New),
+            (Some(_), None) => Some(SessionOutcome::Guest),
+            (Some(at), Some(served_by)) if at == served_by => Some(SessionOutcome::Kept),
+            (Some(_), Some(_)) => Some(SessionOutcome::Moved),
+        }
     }
 
     /// Notes the endpoint of an attempt.
@@ -139,6 +151,19 @@ mod tests {
             cookie: Some(StickyCookie { id: id(1), expires }),
             served_by: Some(id(served_by)),
         }
+    }
+
+    #[test]
+    fn what_became_of_a_session_is_told() {
+        assert_eq!(session(None, 1).outcome(), Some(SessionOutcome::Kept));
+        assert_eq!(session(None, 2).outcome(), Some(SessionOutcome::Moved));
+        let mut guest = session(None, 2);
+        guest.serve(None);
+        assert_eq!(guest.outcome(), Some(SessionOutcome::Guest));
+        let mut new = Session::default();
+        assert_eq!(new.outcome(), None);
+        new.serve(Some(id(1)));
+        assert_eq!(new.outcome(), Some(SessionOutcome::New));
     }
 
     #[test]

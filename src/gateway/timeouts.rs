@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Exchange, Fault, grpc};
 use crate::{
     http::{Known, RequestHead, ResponseHead},
-    snapshot::ExchangeTimeouts,
+    snapshot::{ConnectTimeouts, ExchangeTimeouts},
 };
 
 /// What bounds an exchange as a whole.
@@ -28,6 +28,17 @@ impl Exchange {
             self.route
                 .as_ref()
                 .map_or(upstream, |route| route.timeouts.over(upstream)),
+        )
+    }
+
+    /// How long a new connection to its endpoint may take.
+    #[must_use]
+    pub fn connect_timeouts(&self) -> Option<ConnectTimeouts> {
+        let upstream = self.upstream.as_ref()?.timeouts.connect;
+        Some(
+            self.route
+                .as_ref()
+                .map_or(upstream, |route| route.timeouts.over_connect(upstream)),
         )
     }
 

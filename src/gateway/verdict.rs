@@ -82,6 +82,11 @@ impl Exchange {
         let Some(upstream) = &self.upstream else {
             return;
         };
+        if upstream.sticky.is_some()
+            && let Some(outcome) = self.session.outcome()
+        {
+            upstream.metrics.session(worker, outcome);
+        }
         let Some(detector) = &upstream.outlier else {
             return;
         };

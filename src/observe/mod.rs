@@ -10,6 +10,7 @@ pub mod metrics;
 
 pub use access_log::{AccessLog, LogSink, WorkerLog};
 pub use metrics::{
-    EndpointMetrics, ListenerMetrics, Metrics, RouteMetrics, Touched, UpstreamMetrics,
+    EndpointMetrics, ListenerMetrics, Metrics, PickPlace, RouteMetrics, SessionOutcome, Touched,
+    UpstreamMetrics,
 };
 pub use record::{AccessRecord, Source, Timings, TlsFacts};

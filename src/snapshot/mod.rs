@@ -30,7 +30,7 @@ pub use source::{
     AddressFamily, DnsKey, DnsPlan, DnsRecords, Found, SourceFailure, SourceKey, SourceKnown,
     SourceState,
 };
-pub use timeouts::{ExchangeTimeouts, RouteTimeouts, UpstreamTimeouts};
+pub use timeouts::{ConnectTimeouts, ExchangeTimeouts, RouteTimeouts, UpstreamTimeouts};
 pub use upstream::{
     HostedEndpoint, Place, Protocol, ServerIdentity, StickyPlan, SubsetChoice, Transport, Upstream,
 };

@@ -5,14 +5,21 @@ use std::time::Duration;
 /// How long an endpoint may take.
 #[derive(Clone, Debug)]
 pub struct UpstreamTimeouts {
-    /// For TCP and TLS together.
-    pub connect: Duration,
-    /// For TLS alone; `None`: what is left of `connect`.
-    pub tls: Option<Duration>,
+    /// For a new connection.
+    pub connect: ConnectTimeouts,
     /// For a pooled connection without a request.
     pub idle: Duration,
     /// While a request is under way.
     pub exchange: ExchangeTimeouts,
+}
+
+/// How long a new connection to an endpoint may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectTimeouts {
+    /// For TCP and TLS together.
+    pub whole: Duration,
+    /// For TLS alone; `None`: what is left of `whole`.
+    pub tls: Option<Duration>,
 }
 
 /// How long an exchange waits for its endpoint.
@@ -37,6 +44,10 @@ pub struct RouteTimeouts {
     pub whole: Option<Duration>,
     /// Whether `whole` also holds for streams and tunnels.
     pub streams: bool,
+    /// For a new connection, TLS included.
+    pub connect: Option<Duration>,
+    /// For its TLS alone.
+    pub tls: Option<Duration>,
     /// Until the endpoint takes more of the request.
     pub send: Option<Duration>,
     /// Until the response head.
@@ -50,6 +61,15 @@ pub struct RouteTimeouts {
 }
 
 impl RouteTimeouts {
+    /// The upstream's for a new connection, except where the route says otherwise.
+    #[must_use]
+    pub fn over_connect(&self, upstream: ConnectTimeouts) -> ConnectTimeouts {
+        ConnectTimeouts {
+            whole: self.connect.unwrap_or(upstream.whole),
+            tls: self.tls.or(upstream.tls),
+        }
+    }
+
     /// The upstream's, except where the route says otherwise.
     #[must_use]
     pub fn over(&self, upstream: ExchangeTimeouts) -> ExchangeTimeouts {

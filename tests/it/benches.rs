@@ -8,8 +8,8 @@ use tokio::process::Command;
 use crate::harness::{portcullis, within};
 
 #[tokio::test]
-async fn the_gateways_configuration_of_the_comparisons_is_valid() {
-    check("benches/peers.py", 1).await;
+async fn the_gateways_configurations_of_the_comparisons_are_valid() {
+    check("benches/peers.py", 2).await;
 }
 
 #[tokio::test]

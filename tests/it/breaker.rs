@@ -59,7 +59,7 @@ async fn it_opens_at_a_share_of_failures_and_closes_after_good_trials() {
     let origin = answering(&status).await;
     let config = one(&format!(
         "endpoints = [\"{origin}\"]\n\
-         breaker = {{ failure_share = \"40%\", minimum_requests = 5, window = \"1h\", open_for = \"500ms\", trials = 2 }}"
+         breaker = {{ failure_share = \"40%\", minimum_requests = 5, window = \"1h\", open_for = \"1s\", trials = 2 }}"
     ));
     let gateway = Gateway::start(&config, &[]).await;
     assert_eq!(statuses(&gateway, 3).await, [200; 3]);

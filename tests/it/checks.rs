@@ -325,7 +325,8 @@ async fn intervals_vary_by_their_jitter() {
     .await;
     let health = "path = \"/healthz\", interval = \"60ms\", jitter = \"95%\", timeout = \"20s\"";
     let _gateway = start(&format!("\"{origin}\""), health).await;
-    within("checks", checked.wait_for(|count| *count >= 40))
+    // A quarter of the waits is shorter than half of the interval: that fewer than three of so many are, is out of reach.
+    within("checks", checked.wait_for(|count| *count >= 80))
         .await
         .expect("the origin");
     let times = times.lock().expect("the times").clone();

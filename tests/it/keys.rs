@@ -343,6 +343,14 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
                 "timeouts::the_time_of_a_route_cuts_bodies_and_streams_only_if_asked",
             ),
             (
+                "connect_timeout",
+                "timeouts::a_route_may_give_a_connection_less_time_than_its_upstream",
+            ),
+            (
+                "tls_timeout",
+                "timeouts::a_handshake_with_an_endpoint_has_its_own_time",
+            ),
+            (
                 "response_timeout",
                 "timeouts::a_route_may_wait_longer_for_the_head_than_its_upstream",
             ),

@@ -1,5 +1,7 @@
 //! Outlier detection: endpoints that serve badly go, for a while, and not too many of them.
 
+use std::future::ready;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,7 +9,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use serde_json::Value as Json;
 
-use crate::harness::{EchoClient, EchoOrigin, Gateway, Origin, RawOrigin, Request, Text, within};
+use crate::harness::{
+    EchoClient, EchoOrigin, Gateway, Origin, RawOrigin, Request, ResponseMessage, Text, within,
+};
 
 /// A gateway before one upstream, `app`, whose endpoints are watched so.
 async fn start(endpoints: &[&Origin], outlier: &str) -> Gateway {
@@ -34,20 +38,27 @@ fn response(status: u16) -> http::Response<Full<Bytes>> {
         .expect("a response")
 }
 
-/// Sends requests one after the other until the log has a line with that message, and returns its text.
+/// The answer to a request, by which its endpoint has been judged then: an answer may be here a moment before that.
+async fn judged(gateway: &Gateway) -> ResponseMessage {
+    let before = gateway.access_log().lines_now().len();
+    let answer = gateway.get("/").await;
+    gateway.access_log().lines(before + 1).await;
+    answer
+}
+
+/// Sends requests one after the other until the log has a line with that message, and returns its text. All of them are
+/// over by then: none is still on its way to an endpoint.
 async fn ask_until(gateway: &Gateway, message: &str) -> String {
-    let line = gateway.log().wait(message, |line| {
+    let mut line = pin!(gateway.log().wait(message, |line| {
         (line.message() == message).then(|| line.text().to_owned())
-    });
-    let mut client = gateway.connect().await;
-    let asking = async {
-        loop {
-            client.ask(Request::get("/")).await;
+    }));
+    loop {
+        judged(gateway).await;
+        tokio::select! {
+            biased;
+            line = &mut line => return line,
+            () = ready(()) => {}
         }
-    };
-    tokio::select! {
-        line = line => line,
-        () = asking => unreachable!("it asks on and on"),
     }
 }
 
@@ -62,7 +73,7 @@ async fn failures_in_a_row_eject_an_endpoint_at_once() {
     let (bad, good) = (answering(503).await, Origin::answering("good").await);
     let gateway = start(&[&bad, &good], "consecutive_failures = 3").await;
     for _ in 0..20 {
-        gateway.get("/").await;
+        judged(&gateway).await;
     }
     // Not one more than it takes.
     assert_eq!(bad.seen().len(), 3);
@@ -94,15 +105,20 @@ async fn an_endpoint_that_accepts_and_never_answers_is_ejected() {
     let good = Origin::answering("good").await;
     let gateway = Gateway::start(
         "[[route]]\nname = \"all\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [\"<mute>\", \"<good>\"]\n\
-         response_timeout = \"100ms\"\noutlier = { consecutive_failures = 2 }\n",
+         response_timeout = \"500ms\"\noutlier = { consecutive_failures = 2 }\n",
         &[("mute", &mute), ("good", &good)],
     )
     .await;
-    let mut timeouts = 0;
     for _ in 0..20 {
-        timeouts += usize::from(gateway.get("/").await.status == 504);
+        judged(&gateway).await;
     }
-    assert_eq!((timeouts, mute.connections()), (2, 2));
+    assert_eq!(mute.connections(), 2);
+    let records = gateway.records(20).await;
+    let of_mute = records
+        .iter()
+        .filter(|record| record.text("endpoint") == mute.to_string());
+    let statuses: Vec<_> = of_mute.map(|record| record.text("status")).collect();
+    assert_eq!(statuses, ["504", "504"]);
 }
 
 #[tokio::test]
@@ -120,13 +136,13 @@ async fn an_endpoint_that_breaks_off_its_bodies_is_ejected() {
         &[("broken", &broken), ("good", &good)],
     )
     .await;
-    for _ in 0..10 {
+    for count in 1..=10 {
         let mut client = gateway.connect().await;
         let _ = client.try_ask(Request::get("/")).await;
         // The record is written when all is known of the exchange.
         drop(client);
+        gateway.records(count).await;
     }
-    gateway.records(10).await;
     assert_eq!(broken.connections(), 2);
 }
 
@@ -151,6 +167,8 @@ async fn a_grpc_endpoint_fails_by_its_codes() {
         let refused = client.unary(tonic::Request::new(Text::new("refuse"))).await;
         assert!(refused.is_err());
     }
+    // With its record an endpoint has been judged.
+    gateway.records(3).await;
     let states = endpoints(&gateway).await;
     let ejected = states
         .iter()
@@ -169,7 +187,7 @@ async fn which_statuses_are_failures_is_configured() {
     )
     .await;
     for _ in 0..20 {
-        gateway.get("/").await;
+        judged(&gateway).await;
     }
     assert_eq!(teapot.seen().len(), 2);
     assert_eq!(bad.seen().len(), 9);
@@ -211,7 +229,7 @@ async fn a_share_of_failures_ejects_an_endpoint_that_had_enough_requests() {
     );
     let before = flaky.seen().len();
     for _ in 0..6 {
-        assert_eq!(gateway.get("/").await.text(), "good");
+        assert_eq!(judged(&gateway).await.text(), "good");
     }
     assert_eq!(flaky.seen().len(), before);
     // The other upstream was looked at as often.
@@ -243,7 +261,7 @@ async fn an_endpoint_that_is_much_slower_than_the_others_is_ejected() {
     );
     let before = slow.seen().len();
     for _ in 0..6 {
-        gateway.get("/").await;
+        judged(&gateway).await;
     }
     assert_eq!(slow.seen().len(), before);
 }
@@ -297,7 +315,7 @@ async fn an_ejection_has_its_time_and_a_longest_one() {
     // It fails again, and again: twice as long would be 800 ms.
     within("three more ejections", async {
         while bad.seen().len() < 4 {
-            gateway.get("/").await;
+            judged(&gateway).await;
         }
     })
     .await;
@@ -331,7 +349,7 @@ async fn so_much_of_a_pool_is_ejected_and_no_more() {
         let gateway = start(&all, &outlier).await;
         for _ in 0..20 {
             // An answer of an endpoint, bad as it is: not the gateway's word that there is nobody.
-            assert_eq!(gateway.get("/").await.status, 503);
+            assert_eq!(judged(&gateway).await.status, 503);
         }
         let states = endpoints(&gateway).await;
         let ejected = states.iter().filter(|one| one["state"] == "ejected");
@@ -356,7 +374,7 @@ async fn below_the_panic_threshold_the_ejected_get_requests_too() {
         .replace("outlier =", "panic_threshold = \"50%\"\noutlier =");
     let gateway = Gateway::start(&text, &[]).await;
     for _ in 0..31 {
-        gateway.get("/").await;
+        judged(&gateway).await;
     }
     // Two of three are ejected: that is too many, so all three have their turns.
     let seen: Vec<_> = origins.iter().map(|origin| origin.seen().len()).collect();
@@ -372,7 +390,7 @@ async fn reasons_that_are_off_eject_nobody() {
     )
     .await;
     for _ in 0..40 {
-        gateway.get("/").await;
+        judged(&gateway).await;
     }
     assert_eq!(bad.seen().len(), 20);
 }
@@ -388,7 +406,7 @@ async fn an_operator_ends_an_ejection_and_so_does_taking_the_table_away() {
     assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(bad.seen().len(), 1);
     for _ in 0..2 {
-        gateway.get("/").await;
+        judged(&gateway).await;
     }
     assert_eq!(bad.seen().len(), 2);
     assert_eq!(endpoints(&gateway).await[0]["state"], "ejected");
@@ -397,7 +415,7 @@ async fn an_operator_ends_an_ejection_and_so_does_taking_the_table_away() {
     gateway.reload(without, &[]).await;
     within("the endpoint's return", async {
         while bad.seen().len() < 3 {
-            gateway.get("/").await;
+            judged(&gateway).await;
         }
     })
     .await;

@@ -244,7 +244,7 @@ async fn an_attempt_has_its_own_time() {
     let gateway = Gateway::start(
         &config(
             "\"<slow>\", \"<good>\"",
-            "on = [\"timeout\"]\nper_try_timeout = \"200ms\"",
+            "on = [\"timeout\"]\nper_try_timeout = \"1s\"",
         ),
         &[("slow", &slow), ("good", &good)],
     )
@@ -269,7 +269,7 @@ async fn the_time_of_an_attempt_covers_connecting() {
     let gateway = Gateway::start(
         &config(
             "\"<black>\", \"<good>\"",
-            "on = [\"timeout\"]\nper_try_timeout = \"200ms\"",
+            "on = [\"timeout\"]\nper_try_timeout = \"1s\"",
         ),
         &[("black", &black), ("good", &good)],
     )

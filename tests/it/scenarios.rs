@@ -197,7 +197,7 @@ async fn an_endpoint_that_accepts_and_never_answers() {
     })
     .await;
     let expected = Expected {
-        response_timeout: "200ms",
+        response_timeout: "1s",
         ..Expected::at_once(Outcome::Status(504), "upstream_timeout")
     };
     only_its_own_requests_suffer(&origin, expected).await;
@@ -275,7 +275,7 @@ async fn an_endpoint_whose_head_trickles() {
     })
     .await;
     let expected = Expected {
-        response_timeout: "200ms",
+        response_timeout: "1s",
         ..Expected::at_once(Outcome::Status(504), "upstream_timeout")
     };
     only_its_own_requests_suffer(&origin, expected).await;
@@ -290,7 +290,7 @@ async fn an_endpoint_whose_body_trickles() {
     .await;
     // There is always a next byte in time; what ends is the time of the route.
     let expected = Expected {
-        route_timeout: "300ms",
+        route_timeout: "1s",
         ..Expected::at_once(Outcome::Cut, "route_timeout")
     };
     only_its_own_requests_suffer(&origin, expected).await;

@@ -61,7 +61,7 @@ const ZONES: &str = r#"
     upstream = "app"
     [upstream.app]
     endpoints = [{ address = "<a>", zone = "a" }, { address = "<sick>", zone = "a" }, { address = "<b>", zone = "b" }]
-    health = { path = "/health", interval = "20ms", unhealthy_after = 1 }
+    health = { path = "/health", interval = "20ms", timeout = "20s", unhealthy_after = 1 }
     <spill>
     "#;
 
@@ -132,6 +132,59 @@ async fn what_is_too_much_for_the_own_zone_spills_over() {
             "{near} of 800 for {expected}"
         );
     }
+}
+
+/// How many endpoints were chosen in that tier and zone.
+async fn picks(gateway: &Gateway, tier: &str, zone: &str) -> usize {
+    let labels = [("upstream", "app"), ("tier", tier), ("zone", zone)];
+    let metrics = gateway.metrics().await;
+    metrics.sum("portcullis_upstream_picks_total", &labels) as usize
+}
+
+#[tokio::test]
+async fn what_spills_over_to_another_tier_or_zone_is_counted() {
+    let any = Request::get("/");
+    let (gateway, _origins) = zoned("a", "zone_spill_below = \"100%\"").await;
+    let shares = shares(&gateway, 100, &any).await;
+    assert_eq!(picks(&gateway, "first", "own").await, shares["a"]);
+    assert_eq!(picks(&gateway, "first", "other").await, shares["b"]);
+    assert_eq!(shares["a"] + shares["b"], 100);
+
+    let (first, later) = (
+        Origin::answering("first").await,
+        Origin::answering("later").await,
+    );
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [[route]]
+        name = "plain"
+        path = "/plain"
+        upstream = "plain"
+        [upstream.app]
+        endpoints = ["<first>", { address = "<later>", backup = true }]
+        [upstream.plain]
+        endpoints = ["<first>"]
+        "#,
+        &[("first", &first), ("later", &later)],
+    )
+    .await;
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").await.text(), "first");
+    }
+    let form = format!("upstream=app&endpoint={first}&state=disabled");
+    let response = gateway.ask_admin(Request::post("/endpoints", form)).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(gateway.get("/").await.text(), "later");
+    assert_eq!(picks(&gateway, "first", "").await, 3);
+    assert_eq!(picks(&gateway, "later", "").await, 1);
+    // An upstream that is all of a piece has nothing to tell.
+    assert_eq!(gateway.get("/plain").await.text(), "first");
+    let metrics = gateway.metrics().await;
+    let plain = metrics.sum("portcullis_upstream_picks_total", &[("upstream", "plain")]);
+    assert!(plain < 0.5, "{plain}");
 }
 
 const SUBSETS: &str = r#"
@@ -236,6 +289,10 @@ async fn who_serves_instead_of_a_subset_is_configured() {
     assert_eq!(records[0].text("upstream"), "app");
     let (gateway, _origins) = subsets(", fallback = \"any\"").await;
     assert_eq!(shares(&gateway, 12, &wanting("3")).await.len(), 3);
+    assert_eq!(shares(&gateway, 12, &wanting("2")).await, only("two", 12));
+    let metrics = gateway.metrics().await;
+    let fallbacks = metrics.sum("portcullis_subset_fallbacks_total", &[("upstream", "app")]);
+    assert!((fallbacks - 12.0).abs() < 0.1, "{fallbacks}");
     let (gateway, origins) = subsets(", fallback = \"default\", default = \"1\"").await;
     assert_eq!(shares(&gateway, 12, &wanting("3")).await, only("one", 12));
     let [one, _two, _none] = origins;

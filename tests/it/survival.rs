@@ -57,10 +57,18 @@ async fn state(gateway: &Gateway, endpoint: usize) -> String {
     state.as_str().expect("a state").to_owned()
 }
 
-async fn requests(gateway: &Gateway, endpoint: usize) -> u64 {
+async fn number(gateway: &Gateway, endpoint: usize, name: &str) -> u64 {
     let shown = gateway.ask_admin(Request::get("/upstreams")).await.json();
-    let requests = &shown["upstreams"]["app"]["endpoints"][endpoint]["requests"];
-    requests.as_u64().expect("a number")
+    let number = &shown["upstreams"]["app"]["endpoints"][endpoint][name];
+    number.as_u64().expect("a number")
+}
+
+async fn requests(gateway: &Gateway, endpoint: usize) -> u64 {
+    number(gateway, endpoint, "requests").await
+}
+
+async fn in_flight(gateway: &Gateway, endpoint: usize) -> u64 {
+    number(gateway, endpoint, "in_flight").await
 }
 
 const THREE: &str = r#"
@@ -75,7 +83,7 @@ const THREE: &str = r#"
     upstream = "other"
     [upstream.app]
     endpoints = ["<a>", "<b>", "<c>"]
-    response_timeout = "300ms"
+    response_timeout = "1s"
     outlier = { consecutive_failures = 3, ejection_time = "1h", max_ejection_time = "1h" }
     [upstream.other]
     endpoints = ["<other>"]
@@ -233,6 +241,13 @@ async fn nothing_is_forgotten_by_reloads_under_load() {
         let seen = origin.seen();
         seen.iter().filter(|seen| seen.target == "/").count()
     };
+    // What was under way to one of them when it went out of use has come to its end.
+    within("the end of what was under way", async {
+        for endpoint in 0..3 {
+            while in_flight(&gateway, endpoint).await > 0 {}
+        }
+    })
+    .await;
     let before = [&bad_one, &sick, &drained].map(asked);
     let with_extra = format!(", \"{extra}\"");
     for round in 0..6 {

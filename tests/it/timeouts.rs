@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::harness::{
     Broken, EchoClient, EchoOrigin, Gateway, H2Client, H2Origin, Origin, RawOrigin, Request, Text,
-    WebSocketOrigin, h2_request, websocket, within,
+    WebSocketOrigin, blackhole, h2_request, websocket, within,
 };
 
 /// A route with these keys to an upstream with those.
@@ -74,15 +74,37 @@ async fn a_handshake_with_an_endpoint_has_its_own_time() {
         connection.rest().await;
     })
     .await;
-    let gateway = Gateway::start(
-        &config("", "tls = { verify = false }\nconnect_timeout = \"1h\"\ntls_timeout = \"200ms\"\nretry = { attempts = 1 }"),
-        &[("app", &silent)],
-    )
-    .await;
-    assert_eq!(gateway.get("/").await.status, 504);
-    let record = &gateway.records(1).await[0];
-    assert_eq!(record.text("reason"), "connect_timeout");
-    assert_eq!(silent.connections(), 1);
+    for (count, (route, upstream)) in [
+        ("", "tls_timeout = \"200ms\""),
+        ("tls_timeout = \"200ms\"", "tls_timeout = \"1h\""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let upstream = format!(
+            "tls = {{ verify = false }}\nconnect_timeout = \"1h\"\n{upstream}\nretry = {{ attempts = 1 }}"
+        );
+        let gateway = Gateway::start(&config(route, &upstream), &[("app", &silent)]).await;
+        assert_eq!(gateway.get("/").await.status, 504);
+        let record = &gateway.records(1).await[0];
+        assert_eq!(record.text("reason"), "connect_timeout");
+        assert_eq!(silent.connections(), count + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_route_may_give_a_connection_less_time_than_its_upstream() {
+    let (black, _listener, _filler) = blackhole().await;
+    for protocol in ["http/1.1", "h2c"] {
+        let upstream = format!(
+            "connect_timeout = \"1h\"\nprotocol = \"{protocol}\"\nretry = {{ attempts = 1 }}"
+        );
+        let text = config("connect_timeout = \"200ms\"", &upstream);
+        let gateway = Gateway::start(&text, &[("app", &black)]).await;
+        assert_eq!(gateway.get("/").await.status, 504);
+        let record = &gateway.records(1).await[0];
+        assert_eq!(record.text("reason"), "connect_timeout");
+    }
 }
 
 /// An origin that gives its clients no window, so that no more than the first one of a body is taken.

@@ -73,6 +73,12 @@ families! {
         "Failures that allowed another attempt and got none, by what stood against it: attempts, body, time, retry_after or budget.";
     RETRIED_REQUESTS: Counter "retried_requests_total" ["upstream", "outcome"],
         "Finished requests that took more than one attempt. Outcome is success when the endpoint's answer was passed on with a status below 500 and, for gRPC, with OK; or else failure.";
+    UPSTREAM_PICKS: Counter "upstream_picks_total" ["upstream", "tier", "zone"],
+        "Endpoints chosen by the policy of an upstream that has tiers or zones. Tier is first or later; zone is own or other where a tier has both. What is other or later has spilled over.";
+    SUBSET_FALLBACKS: Counter "subset_fallbacks_total" ["upstream"],
+        "Endpoints chosen outside of the subset that the request named, because nobody in it could serve.";
+    STICKY_REQUESTS: Counter "sticky_requests_total" ["upstream", "session"],
+        "Answers of endpoints in upstreams with sticky sessions, by what became of the session: new, kept, moved, or guest when its endpoint was full and another one stood in.";
     UPSTREAM_WAITING: Gauge "upstream_requests_waiting" ["upstream"],
         "Requests that wait for a place at an upstream.";
     UPSTREAM_QUEUE: Histogram "upstream_queue_seconds" ["upstream"],

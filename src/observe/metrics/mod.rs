@@ -4,6 +4,7 @@
 //! worker alone writes. Label values come from the configuration and from closed sets, never from a client.
 
 mod cells;
+mod choices;
 mod families;
 mod gateway;
 mod histogram;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 
+pub use choices::{PickPlace, SessionOutcome};
 pub use gateway::{AccessLogMetrics, Certificate, GatewayMetrics, OpenTunnel, Shortage};
 pub use listener::{ListenerMetrics, OpenConnection, Resumed};
 pub use route::RouteMetrics;

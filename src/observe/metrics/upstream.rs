@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::cells::{Cell, Sharded};
+use super::choices::{self, Choices, PickPlace, SessionOutcome};
 use super::families;
 use super::histogram::{Histogram, LazyHistogram, Total, WAITING};
 use super::labels::UpstreamId;
@@ -77,6 +78,7 @@ struct Cells {
     retries_denied: Table<Cell>,
     retried_well: Cell,
     retried_in_vain: Cell,
+    choices: Choices,
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +157,29 @@ impl UpstreamMetrics {
                 .get_or_init(Box::default)
                 .observe(&WAITING, time);
         });
+    }
+
+    /// Counts an endpoint that was chosen, by where that was.
+    pub fn picked(&self, worker: usize, place: PickPlace) {
+        self.cells
+            .write(worker, |cells| cells.choices.place(place).add(1));
+    }
+
+    /// Counts an endpoint that was chosen in place of a subset's.
+    pub fn fell_back(&self, worker: usize) {
+        self.cells
+            .write(worker, |cells| cells.choices.fallbacks().add(1));
+    }
+
+    /// Counts an answer by what became of its session.
+    pub fn session(&self, worker: usize, outcome: SessionOutcome) {
+        self.cells
+            .write(worker, |cells| cells.choices.session(outcome).add(1));
+    }
+
+    /// The sum of one of these counters.
+    pub(super) fn choices(&self, part: impl Fn(&Choices) -> &Cell) -> u64 {
+        self.cells.sum(|cells| part(&cells.choices))
     }
 
     /// Asks `figures` from now on, as long as it lives.
@@ -307,6 +332,7 @@ pub(super) fn encode(upstreams: &[Arc<UpstreamMetrics>], page: &mut Page) {
         series.histogram(&[upstream.name()], &total, &WAITING);
     }
     drop(series);
+    choices::encode(upstreams, page);
     encode_retries(upstreams, page);
     encode_limits(upstreams, page);
     let endpoints: Vec<_> = upstreams

@@ -93,6 +93,12 @@ impl Origin {
         Self::on(listener, None, move |_seen| async move { ok(text) })
     }
 
+    /// The same where nobody has listened so far, and where nobody else can begin to in between.
+    pub(crate) fn listening(guard: TcpSocket, text: &'static str) -> Self {
+        let listener = guard.listen(128).expect("a listener");
+        Self::on(listener, None, move |_seen| async move { ok(text) })
+    }
+
     fn on<H, F>(listener: TcpListener, tls: Option<TlsAcceptor>, handler: H) -> Self
     where
         H: Fn(Seen) -> F + Send + Sync + 'static,

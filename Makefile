@@ -2,9 +2,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test setup deny fuzz wall soak pgo compare figures bench setup-build setup-wall setup-compare
+.PHONY: help run build test setup deny fuzz wall soak pgo compare figures bench setup-build setup-fuzz setup-wall setup-compare
 
-# What `make run`, `make wall`, `make soak` and `make compare` hand on, for example `make run ARGS='--http-port 18080'`.
+# What `make run`, `make fuzz`, `make wall`, `make soak` and `make compare` hand on, for example `make run ARGS='--http-port 18080'`.
 ARGS ?=
 step = @printf '\n==> %s\n'
 
@@ -37,11 +37,12 @@ deny: ## licences, duplicates and sources of the dependencies (needs cargo-deny)
 	@cargo deny --version >/dev/null 2>&1 || { echo 'cargo-deny is missing: cargo install --locked cargo-deny' >&2; exit 1; }
 	@cargo deny --locked check bans licenses sources
 
-fuzz: ## every fuzz target for a minute (needs cargo-fuzz and a nightly toolchain)
-	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo 'cargo-fuzz is missing: rustup toolchain install nightly && cargo install --locked cargo-fuzz' >&2; exit 1; }
-	@for target in $$(cargo +nightly fuzz list); do \
+fuzz: setup-fuzz ## every fuzz target for a minute (the first build takes some minutes); longer with ARGS=-max_total_time=600
+	@for target in $$(cargo fuzz list); do \
 		printf '\n==> fuzzing %s\n' "$$target"; \
-		cargo +nightly fuzz run "$$target" -- -max_total_time=60; \
+		mkdir -p "fuzz/target/corpus/$$target"; \
+		cargo fuzz run --sanitizer none "$$target" "fuzz/target/corpus/$$target" "fuzz/corpus/$$target" -- \
+			-max_total_time=60 -max_len=4096 -timeout=60 -print_final_stats=1 $(ARGS); \
 	done
 
 wall: build setup-wall ## attacks, with HAProxy and nginx beside it; 15 minutes, or ARGS='--seconds 2'
@@ -72,6 +73,11 @@ bench: ## the steps of an exchange, each alone
 
 setup-build:
 	@packaging/setup.sh
+
+# The fuzzers are built with the product's own versions of everything.
+setup-fuzz:
+	@packaging/setup.sh fuzz
+	@cp Cargo.lock fuzz/Cargo.lock
 
 setup-wall:
 	@packaging/setup.sh wall

@@ -3,7 +3,8 @@
 #
 #   packaging/setup.sh          cmake and a C compiler, for the release build
 #   packaging/setup.sh test     the same, and the real clients and peers that the tests speak to
-#   packaging/setup.sh wall     the same, and what `make wall` attacks and scans with; sslyze in target/wall
+#   packaging/setup.sh fuzz     what the build needs, a C++ compiler for libFuzzer, and cargo-fuzz
+#   packaging/setup.sh wall     what `test` brings, and what `make wall` attacks and scans with; sslyze in target/wall
 #   packaging/setup.sh compare  what `test` brings, and the proxies that `make compare` measures beside, in target/peers
 #
 # Running it again changes nothing. It uses sudo only when something is missing and the user is not root.
@@ -35,6 +36,10 @@ python3 python3
 NEEDS
 }
 
+fuzz_needs() {
+    echo 'c++ g++'
+}
+
 wall_needs() {
     cat <<'NEEDS'
 slowhttptest slowhttptest
@@ -54,6 +59,15 @@ NEEDS
 # Debian has the module that makes virtual environments apart from Python.
 environment_needs() {
     python3 -c 'import ensurepip' >/dev/null 2>&1 || echo 'no-ensurepip python3-venv'
+}
+
+# Debian has no cargo-fuzz. A sanitizer would ask for a nightly toolchain; the fuzzers do without, since nothing of ours
+# is unsafe and assertions are what they wait for.
+fuzz_driver() {
+    cargo fuzz --version >/dev/null 2>&1 && return
+    say "installing cargo-fuzz"
+    cargo install --locked --quiet cargo-fuzz \
+        || fail "cargo-fuzz cannot be had. Please see to it that this works: cargo install --locked cargo-fuzz"
 }
 
 # Debian has no sslyze. Without it, `make wall` says so and fails.
@@ -136,14 +150,18 @@ main() {
     case "$purpose" in
         build) needs=$(build_needs) ;;
         test) needs=$(build_needs; test_needs) ;;
+        fuzz) needs=$(build_needs; fuzz_needs) ;;
         wall) needs=$(build_needs; test_needs; wall_needs) ;;
         compare) needs=$(build_needs; test_needs; compare_needs) ;;
-        *) fail "unknown argument '$purpose'; it is 'build' (the default), 'test', 'wall' or 'compare'." ;;
+        *) fail "unknown argument '$purpose'; it is 'build' (the default), 'test', 'fuzz', 'wall' or 'compare'." ;;
     esac
     rust_toolchain "$purpose"
     mapfile -t packages < <(missing_packages <<<"$needs")
     if [ "${#packages[@]}" -gt 0 ]; then
         install_packages "${packages[@]}"
+    fi
+    if [ "$purpose" = fuzz ]; then
+        fuzz_driver
     fi
     if [ "$purpose" = wall ]; then
         wall_scanner

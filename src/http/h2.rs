@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::connection::is_connection_specific;
 use super::error::HeadError;
 use super::fields::{Field, Fields, Known, Origin};
-use super::grammar::{escape, repair_value, trim};
+use super::grammar::{escape, is_token, repair_value, trim};
 use super::head::{Method, RequestHead, ResponseHead, TargetForm, Version};
 use super::limits::HeadLimits;
 use super::target::{TargetAuthority, read_authority_form, read_host_field, read_resource};
@@ -135,7 +135,7 @@ pub fn trailers_from_h2(map: &HeaderMap) -> Fields {
         let name = name.as_str().as_bytes();
         fields.push_parsed(Known::of(name), name, trim(value.as_bytes()));
     }
-    fields.remove_where(|field| !is_allowed(field));
+    fields.remove_where(|field| !is_allowed(field) || !is_token(field.name));
     fields
 }
 
@@ -187,6 +187,10 @@ fn read_hosts(
 }
 
 fn check_h2_field(name: &HeaderName, value: &HeaderValue) -> Result<Known, HeadError> {
+    // A `HeaderName` may hold a quotation mark, which is in no token.
+    if !is_token(name.as_str().as_bytes()) {
+        return Err(HeadError::BadFieldName);
+    }
     let known = Known::of(name.as_str().as_bytes());
     if is_connection_specific(known) || (known == Known::Te && value != "trailers") {
         return Err(HeadError::ConnectionSpecificField);
@@ -307,7 +311,9 @@ mod tests {
     fn from_h2(method: &str, uri: &str, fields: &[(&str, &str)]) -> Result<RequestHead, HeadError> {
         let mut builder = ::http::Request::builder().method(method).uri(uri);
         for (name, value) in fields {
-            builder = builder.header(*name, *value);
+            // As `h2` makes it of what is on the wire.
+            let name = HeaderName::from_lowercase(name.as_bytes()).unwrap();
+            builder = builder.header(name, *value);
         }
         let (parts, ()) = builder.body(()).unwrap().into_parts();
         let mut head = RequestHead::default();
@@ -416,6 +422,11 @@ mod tests {
         assert_eq!(
             from_h2("GET", "https://a/", &[("x", "y\t")]).err(),
             Some(HeadError::BadFieldValue)
+        );
+        // The `http` crate takes it for a name (RFC 9110 section 5.6.2 does not).
+        assert_eq!(
+            from_h2("GET", "https://a/", &[("x\"y", "z")]).err(),
+            Some(HeadError::BadFieldName)
         );
         assert_eq!(
             from_h2("GET", "https://a/%00", &[]).err(),
@@ -679,10 +690,11 @@ mod tests {
             "host",
             "content-length",
             "authorization",
+            "x\"sum",
             "x-sum",
         ] {
             map.insert(
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderName::from_lowercase(name.as_bytes()).unwrap(),
                 HeaderValue::from_static("0"),
             );
         }

@@ -227,6 +227,8 @@ async fn resets_for_the_clients_errors_are_counted_as_configured() {
         }
     }
     assert!(resets <= 4, "{resets} resets");
+    // It is counted by then.
+    raw.until_closed().await;
     assert_eq!(defences(&gateway, "made_you_reset").await, 1.0);
 }
 

@@ -27,6 +27,8 @@ printf '\n==> training it\n'
 benches/train.py --binary "$folder/counting/$host/release/portcullis" "$@"
 "$profdata" merge -o "$folder/portcullis.profdata" "$folder/raw"
 printf '\n==> building the release binary that knows\n'
+# Cargo does not see that the profile is another one.
+rm -rf "$folder/knowing"
 build "-Cprofile-use=$PWD/$folder/portcullis.profdata" knowing
 cp "$folder/knowing/$host/release/portcullis" "$folder/portcullis"
 printf '\n==> built: %s\n' "$folder/portcullis"

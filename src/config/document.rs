@@ -1,6 +1,6 @@
 //! One file, and how several files become one configuration.
 
-use std::fmt::Display;
+use std::{collections::HashMap, fmt::Display, hash::Hash, ptr};
 
 use super::{
     Config,
@@ -71,8 +71,8 @@ impl Merged {
         );
         once("[log]", &mut self.log, document.log, diagnostics);
         once("[dns]", &mut self.dns, document.dns, diagnostics);
-        self.listeners.extend(document.listener.value);
-        self.routes.extend(document.route.value);
+        append(&mut self.listeners, document.listener.value);
+        append(&mut self.routes, document.route.value);
         self.upstreams
             .entries
             .extend(document.upstream.value.entries);
@@ -117,6 +117,15 @@ impl Merged {
     }
 }
 
+/// Adds to a list; the first file's is taken as it is.
+fn append<T>(list: &mut Vec<T>, more: Vec<T>) {
+    if list.is_empty() {
+        *list = more;
+    } else {
+        list.extend(more);
+    }
+}
+
 fn once<T>(
     title: &str,
     kept: &mut Option<Placed<T>>,
@@ -140,17 +149,17 @@ fn once<T>(
     }
 }
 
-fn unique<'a, T: Display + PartialEq + 'a>(
+fn unique<'a, T: Display + Eq + Hash + 'a>(
     what: &str,
     names: impl Iterator<Item = &'a Placed<T>>,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut seen: Vec<&Placed<T>> = Vec::new();
+    let mut seen: HashMap<&T, &Placed<T>> = HashMap::new();
     for name in names {
-        let Some(first) = seen.iter().find(|known| known.value == name.value) else {
-            seen.push(name);
+        let first = *seen.entry(&name.value).or_insert(name);
+        if ptr::eq(first, name) {
             continue;
-        };
+        }
         let see = format!(
             "{}: the first {what} with this name",
             diagnostics.locate(first.place)

@@ -54,18 +54,16 @@ impl<T: Setting> Setting for Vec<T> {
         let DeValue::Array(items) = node.value else {
             return decoder.wrong_type(node, "a list");
         };
-        Some(
-            items
-                .iter()
-                .filter_map(|item| {
-                    let entry = Node {
-                        is_entry: true,
-                        ..node.part(item)
-                    };
-                    T::decode(entry, decoder)
-                })
-                .collect(),
-        )
+        // Routes are many and large: none is moved to make room for the next.
+        let mut good = Self::with_capacity(items.len());
+        for item in items.iter() {
+            let entry = Node {
+                is_entry: true,
+                ..node.part(item)
+            };
+            good.extend(T::decode(entry, decoder));
+        }
+        Some(good)
     }
 
     fn show(&self) -> Json {

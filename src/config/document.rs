@@ -1,6 +1,6 @@
 //! One file, and how several files become one configuration.
 
-use std::{collections::HashMap, fmt::Display, hash::Hash, ptr};
+use std::{collections::HashMap, fmt::Display, hash::Hash, ptr, sync::OnceLock};
 
 use super::{
     Config,
@@ -113,6 +113,7 @@ impl Merged {
             routes: self.routes,
             upstreams: self.upstreams,
             sources: diagnostics.sources().clone(),
+            known_fingerprint: OnceLock::new(),
         })
     }
 }

@@ -124,6 +124,13 @@ fn equal_configurations_have_equal_fingerprints() {
     assert_eq!(fingerprint(&one), fingerprint(&same));
     assert_ne!(fingerprint(&one), fingerprint(&other));
     assert_eq!(fingerprint(&one).len(), 16);
+    // It is that of the whole text, so that nothing of the configuration can be forgotten in it.
+    let many = "[[route]]\nname = \"a\"\nrespond = {}\n[[route]]\nname = \"b\"\nrespond = {}\n";
+    for config in [one, valid(many)] {
+        let mut whole = Fnv::default();
+        whole.text(&redacted(&config).to_string());
+        assert_eq!(fingerprint(&config), format!("{:016x}", whole.0));
+    }
 }
 
 #[test]

@@ -123,7 +123,9 @@ def settled(process, admin, log, before, sent):
         time.sleep(0.5)
     # Lines are written off the request path.
     time.sleep(2)
-    return Metrics(admin), descriptors(process.pid), Records(log)
+    # Before the metrics are asked for: that is a connection, which may not be closed yet when the answer is here.
+    open_now = descriptors(process.pid)
+    return Metrics(admin), open_now, Records(log)
 
 
 def line_through(samples):

@@ -30,6 +30,8 @@ use crate::{
 
 /// How long a connection that was told to go away may take over it.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// How long one that has broken HTTP/2 may take to hear so.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// What a connection and its streams share.
 struct Shared {
@@ -113,10 +115,11 @@ pub(crate) async fn serve(
                     return Poll::Ready(Next::HeadTimeout);
                 }
                 if let Some(end) = http2.patience() {
-                    patience.set(end);
-                    if patience.poll_expired(cx).is_ready() {
+                    if end <= Instant::now() {
                         return Poll::Ready(Next::TooSlow);
                     }
+                    patience.set(end);
+                    let _ = patience.poll_expired(cx);
                 }
             }
             if (worker.is_draining() || shared.connection.retired.get()) && !leaving {
@@ -169,7 +172,7 @@ pub(crate) async fn serve(
                 Turn::Failed => {
                     is_shut = true;
                     shared.leaving.set(true);
-                    shared.deadline.set(Instant::now() + GOODBYE);
+                    shared.deadline.set(Instant::now() + PARTING);
                     if let Some(defence) = http2.defence() {
                         shared.defended(&worker, defence);
                     }

@@ -26,7 +26,7 @@ use crate::{
     },
     gateway::{Fault, Violation},
     http::{
-        BodyLength, HeadError, RequestHead,
+        BodyLength, HeadError, Method, RequestHead,
         h2::{frame::code, write_request},
     },
 };
@@ -150,7 +150,7 @@ impl Http2 {
         let window = state.window_of_streams();
         let key = state.streams.open(id, window, state.sending.stream_window);
         if let Some(slot) = state.streams.get_mut(key) {
-            slot.bodiless = State::is_bodiless(&head.method);
+            slot.bodiless = head.method == Method::Head;
         }
         let sent = state.send_head(key, ends, |encoder, out| {
             write_request(encoder, head, scheme, out)
@@ -324,15 +324,13 @@ impl State {
                 Poll::Ready(Ok(())) => {}
             }
             self.wake_waiting();
-            let is_over = self.end.is_some() || self.is_done();
-            if !is_over {
+            if self.end.is_none() && !self.is_done() {
                 return Poll::Pending;
             }
-            if !std::mem::replace(&mut self.sending.is_shut, true) {
-                if self.role == Role::Client && self.end.is_none() {
-                    self.write_goaway(0, code::NO_ERROR);
-                    continue;
-                }
+            let says_so = !std::mem::replace(&mut self.sending.is_shut, true);
+            if says_so && self.role == Role::Client && self.end.is_none() {
+                self.write_goaway(0, code::NO_ERROR);
+                continue;
             }
             return self.poll_part(cx, socket);
         }

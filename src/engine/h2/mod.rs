@@ -1,11 +1,12 @@
 //! HTTP/2 connections, whichever end of them we are: frames, streams and windows (RFC 9113).
 //!
 //! A connection belongs to one thread. Its task reads and writes the socket (`connection`); frames that come change the
-//! state and wake the exchanges (`receive`); exchanges put their frames behind what waits to go out and wake the task
+//! state and wake the exchanges (`receive`, `heads`); exchanges put their frames behind what waits to go out and wake the task
 //! (`send`). Nothing but what waits for the socket is buffered on the way out, and that is bounded: a response whose
 //! client does not take it waits where it comes from.
 
 mod connection;
+mod heads;
 mod receive;
 mod send;
 mod state;

@@ -5,6 +5,7 @@
 //! on it.
 
 mod convert;
+pub mod frame;
 mod lines;
 mod request;
 mod response;

@@ -94,6 +94,11 @@ impl Fields {
         self.append(known, name, std::iter::once(value), b"", Origin::Parsed);
     }
 
+    /// Appends a field like [`push_parsed`](Self::push_parsed) that no table of HPACK may take in, here or further on.
+    pub(super) fn push_secret(&mut self, known: Known, name: &[u8], value: &[u8]) {
+        self.append(known, name, std::iter::once(value), b"", Origin::Secret);
+    }
+
     /// Appends one field whose value is all of `values` with `separator` between them; all have passed the grammar.
     pub(super) fn push_parsed_joined<'a>(
         &mut self,
@@ -258,6 +263,8 @@ impl Fields {
 pub(super) enum Origin {
     /// A message on the wire; name and value have passed the grammar.
     Parsed,
+    /// The same, and its sender wants it in no table (RFC 7541 section 6.2.3).
+    Secret,
     /// A filter or the gateway; nobody has looked at the bytes.
     Composed,
 }

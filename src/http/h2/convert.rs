@@ -254,7 +254,7 @@ fn to_map(fields: &Fields, wanted: impl Fn(Field<'_>) -> bool) -> HeaderMap {
             continue;
         };
         let value = match origin {
-            Origin::Parsed => HeaderValue::from_maybe_shared(shared).ok(),
+            Origin::Parsed | Origin::Secret => HeaderValue::from_maybe_shared(shared).ok(),
             Origin::Composed => match repair_value(field.value) {
                 Cow::Borrowed(kept) if kept.len() == shared.len() => {
                     HeaderValue::from_maybe_shared(shared).ok()

@@ -63,6 +63,14 @@ impl Expected {
             route_timeout: "1h",
         }
     }
+
+    /// Found out by the head that is not there when it should be.
+    const fn not_in_time() -> Self {
+        Self {
+            response_timeout: "1s",
+            ..Self::at_once(Outcome::Status(504), "upstream_timeout")
+        }
+    }
 }
 
 /// What the clients of one route do: each makes so many requests, one after the other.
@@ -193,11 +201,7 @@ async fn an_endpoint_that_accepts_and_never_answers() {
         connection.rest().await;
     })
     .await;
-    let expected = Expected {
-        response_timeout: "1s",
-        ..Expected::at_once(Outcome::Status(504), "upstream_timeout")
-    };
-    only_its_own_requests_suffer(&origin, expected).await;
+    only_its_own_requests_suffer(&origin, Expected::not_in_time()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -271,11 +275,7 @@ async fn an_endpoint_whose_head_trickles() {
         trickling(connection, b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x").await;
     })
     .await;
-    let expected = Expected {
-        response_timeout: "1s",
-        ..Expected::at_once(Outcome::Status(504), "upstream_timeout")
-    };
-    only_its_own_requests_suffer(&origin, expected).await;
+    only_its_own_requests_suffer(&origin, Expected::not_in_time()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -272,7 +272,7 @@ async fn case_28_windows_of_one_byte_are_counted_as_configured() {
 async fn case_28_who_does_not_take_what_it_was_answered_is_ended() {
     const STREAMS: u32 = 100;
     // Long enough for all exchanges to come to their end before the first of them is missed.
-    let (gateway, _origin) = start_with("body_timeout = \"2s\"", 200_000).await;
+    let (gateway, _origin) = start_with("body_timeout = \"6s\"", 100_000).await;
     let mut raw = with_window(&gateway, 1 << 30).await;
     raw.frame(WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes())
         .await;

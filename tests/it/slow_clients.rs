@@ -38,9 +38,12 @@ async fn gateway() -> (Gateway, Origin) {
         [[listener]]
         name = "web"
         address = "127.0.0.1:0"
+        head_timeout = "1h"
+        body_timeout = "1h"
         [[listener]]
         name = "secure"
         address = "127.0.0.1:0"
+        handshake_timeout = "1h"
         tls = { certificates = [<site>] }
         [[route]]
         name = "all"

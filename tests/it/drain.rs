@@ -102,6 +102,30 @@ async fn case_83_http2_gets_goaway_and_its_streams_end() {
     assert_eq!(gateway.exit().await.code(), Some(0));
 }
 
+/// The kernel tells clients that they are connected before the gateway has seen them.
+#[tokio::test]
+async fn case_83_whoever_is_connected_gets_an_answer() {
+    const CLIENTS: usize = 20;
+    let origin = Origin::answering("ok").await;
+    let mut gateway = Gateway::start(CONFIG, &[("app", &origin)]).await;
+    let web = gateway.web().await;
+    gateway.signal("STOP").await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = Client::connect(web).await;
+        client.send(&Request::get("/").bytes()).await;
+        clients.push(client);
+    }
+    gateway.signal("TERM").await;
+    gateway.signal("CONT").await;
+    for mut client in clients {
+        let response = client.response("GET").await.expect("an answer");
+        assert_eq!(response.status, 200);
+    }
+    assert_eq!(gateway.exit().await.code(), Some(0));
+    assert_eq!(gateway.access_log().lines_now().len(), CLIENTS);
+}
+
 #[tokio::test]
 async fn what_does_not_end_is_cut_at_the_deadline() {
     let (origin, gate) = Origin::gated("never").await;

@@ -42,7 +42,7 @@ pub(crate) use tools::{curl, h2load, nghttp};
 pub(crate) use websocket::{WebSocketOrigin, websocket};
 
 /// The longest that a scenario waits for one event: a bound for failures, never a pause.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for `event`; a test that waits in vain fails and says for what.
 pub(crate) async fn within<F: Future>(what: &str, event: F) -> F::Output {

@@ -29,10 +29,6 @@ pub(super) fn translated(case: &Case) -> Option<Translated> {
     let mut words = lines.next()?.split(|byte| *byte == b' ');
     let (method, target, version) = (words.next()?, words.next()?, words.next()?);
     let is_path = target.starts_with(b"/") || (method, target) == (b"OPTIONS", b"*");
-    // The `h2` crate takes a fragment off before anybody sees it: what is decided on and sent is the rest.
-    if target.contains(&b'#') {
-        return None;
-    }
     if words.next().is_some() || version != b"HTTP/1.1" || method == b"CONNECT" || !is_path {
         return None;
     }

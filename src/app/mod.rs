@@ -4,7 +4,7 @@
 //! the runtimes of the control plane and asks `shutdown` when the process may end.
 
 mod data_plane;
-mod descriptors;
+pub(crate) mod descriptors;
 mod shutdown;
 
 use std::{

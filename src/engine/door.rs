@@ -9,7 +9,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Poll,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -108,8 +108,11 @@ impl Door {
                 },
             }
         }
-        // The kernel has told these clients that they are connected.
-        while let Some((tcp, peer)) = accept_now(&socket).await {
+        // The kernel has told these clients that they are connected, and may not have told the runtime of them yet.
+        let Ok(socket) = socket.into_std() else {
+            return;
+        };
+        while let Ok((tcp, peer)) = accept_now(&socket) {
             self.welcome(&worker, tcp, peer);
         }
     }
@@ -193,12 +196,11 @@ impl Drop for Watched<'_> {
     }
 }
 
-async fn accept_now(socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
-    poll_fn(|cx| match socket.poll_accept(cx) {
-        Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
+/// Accepts a connection that is there.
+fn accept_now(socket: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (tcp, peer) = socket.accept()?;
+    tcp.set_nonblocking(true)?;
+    Ok((TcpStream::from_std(tcp)?, peer))
 }
 
 /// Takes a connection from its first byte to its protocol.
@@ -301,6 +303,10 @@ enum Speaks {
     Http2,
 }
 
+/// How long a client that has not said anything yet is listened to when the gateway would leave: it has been told that
+/// it is connected, so its first request may be on its way.
+pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
+
 /// Finds out what the client speaks: by ALPN, or by its first bytes.
 async fn detect(
     worker: &Worker,
@@ -327,15 +333,16 @@ async fn detect(
         return Some((unread(socket), Speaks::Http1));
     }
     deadline.set(head_by);
+    let mut is_leaving = false;
     let readable = poll_fn(|cx| {
         if let Poll::Ready(outcome) = socket.poll_readable(cx) {
             return Poll::Ready(outcome.is_ok());
         }
-        if deadline.poll_expired(cx).is_ready() || worker.is_draining() || connection.retired.get()
-        {
-            return Poll::Ready(false);
+        if !is_leaving && (worker.is_draining() || connection.retired.get()) {
+            is_leaving = true;
+            deadline.set(head_by.min(Instant::now() + LAST_CALL));
         }
-        Poll::Pending
+        deadline.poll_expired(cx).map(|_| false)
     })
     .await;
     if !readable {

@@ -16,7 +16,7 @@ use super::{
     body::{Fill, Source},
     client_h1::{ClientH1, DRAINED},
     deadline::{Deadline, Expired},
-    door::Arrival,
+    door::{Arrival, LAST_CALL},
     exchange::{Carrier, Scratch},
     h1::{End, H1, SMALL},
     record::Recorded,
@@ -142,7 +142,8 @@ async fn wait_for_request(
 ) -> Wait {
     let deadlines = &connection.listener.deadlines;
     if io.inbound.is_empty() {
-        let (until, deadline_word) = match first {
+        let mut is_leaving = false;
+        let (until, mut deadline_word) = match first {
             Some(head_by) => (head_by, "head_timeout"),
             None => (Instant::now() + deadlines.idle, "idle_timeout"),
         };
@@ -159,19 +160,23 @@ async fn wait_for_request(
                 }
                 worker.buffers.recycle(io);
             }
-            if deadline.poll_expired(cx).is_ready() {
-                return Poll::Ready(Arrived::Never(deadline_word));
+            let parting = if connection.retired.get() {
+                Some("draining")
+            } else {
+                worker.parting()
+            };
+            match (parting, first) {
+                (Some(reason), None) => return Poll::Ready(Arrived::Never(reason)),
+                (Some(reason @ "draining"), Some(head_by)) if !is_leaving => {
+                    is_leaving = true;
+                    deadline_word = reason;
+                    deadline.set(head_by.min(Instant::now() + LAST_CALL));
+                }
+                _ => {}
             }
-            if connection.retired.get() {
-                return Poll::Ready(Arrived::Never("draining"));
-            }
-            if let Some(reason) = worker
-                .parting()
-                .filter(|it| first.is_none() || *it == "draining")
-            {
-                return Poll::Ready(Arrived::Never(reason));
-            }
-            Poll::Pending
+            deadline
+                .poll_expired(cx)
+                .map(|_| Arrived::Never(deadline_word))
         })
         .await;
         match arrived {

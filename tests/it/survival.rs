@@ -91,9 +91,18 @@ const THREE: &str = r#"
 
 const CLIENTS: usize = 8;
 
-#[tokio::test]
-async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_flight_there() {
-    let (a, b, c) = (process("a").await, process("b").await, process("c").await);
+/// Three endpoints with load on them, and another upstream with a little.
+struct UnderLoad {
+    gateway: Gateway,
+    endpoints: [Gateway; 3],
+    load: Load,
+    elsewhere: Load,
+    _other: Origin,
+}
+
+async fn under_load() -> UnderLoad {
+    let endpoints = [process("a").await, process("b").await, process("c").await];
+    let [a, b, c] = &endpoints;
     let other = Origin::answering("other").await;
     let gateway = Gateway::start(
         THREE,
@@ -108,6 +117,24 @@ async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_fli
     let load = Load::start(&gateway, "/", CLIENTS).await;
     let elsewhere = Load::start(&gateway, "/other", 1).await;
     gateway.access_log().lines(200).await;
+    UnderLoad {
+        gateway,
+        endpoints,
+        load,
+        elsewhere,
+        _other: other,
+    }
+}
+
+#[tokio::test]
+async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_flight_there() {
+    let UnderLoad {
+        gateway,
+        endpoints: [_a, b, _c],
+        load,
+        elsewhere,
+        _other,
+    } = under_load().await;
     b.signal("KILL").await;
     let killed = Instant::now();
     within("the end of requests to the dead endpoint", async {
@@ -141,21 +168,13 @@ async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_fli
 
 #[tokio::test]
 async fn only_the_requests_of_a_frozen_endpoint_time_out() {
-    let (a, b, c) = (process("a").await, process("b").await, process("c").await);
-    let other = Origin::answering("other").await;
-    let gateway = Gateway::start(
-        THREE,
-        &[
-            ("a", &a.web().await),
-            ("b", &b.web().await),
-            ("c", &c.web().await),
-            ("other", &other),
-        ],
-    )
-    .await;
-    let load = Load::start(&gateway, "/", CLIENTS).await;
-    let elsewhere = Load::start(&gateway, "/other", 1).await;
-    gateway.access_log().lines(200).await;
+    let UnderLoad {
+        gateway,
+        endpoints: [_a, b, _c],
+        load,
+        elsewhere,
+        _other,
+    } = under_load().await;
     // A frozen process takes connections, since the kernel does that, and never says a word.
     b.signal("STOP").await;
     within("the ejection of the frozen endpoint", async {

@@ -11,3 +11,4 @@ mod policy;
 mod responses;
 mod runner;
 mod table;
+mod translated;

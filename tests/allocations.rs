@@ -299,7 +299,7 @@ impl Gateway {
             endpoints: EndpointStates::default(),
             tls: TlsStore::default(),
         };
-        let (snapshot, _) = control::first(&path, &stores).unwrap();
+        let (snapshot, _) = control::first(control::Files::read(&path), &stores).unwrap();
         let plans = snapshot.listeners.clone();
         let cell = SnapshotCell::new(snapshot);
         let sink = stores.access_logs.as_ref().unwrap();

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::harness::{
-    Client, Gate, Gateway, H2Client, H2Origin, Origin, RawOrigin, Request, blackhole, h2_request,
+    Gate, Gateway, H2Answer, H2Client, H2Origin, Origin, RawOrigin, Request, blackhole, h2_request,
     refusing_address, within,
 };
 
@@ -606,34 +609,73 @@ async fn http2_clients_and_endpoints_retry_like_the_others() {
     assert_eq!(origin.connections(), 1);
 }
 
-/// Case 76: all endpoints failing.
-#[tokio::test]
+/// Case 76: all endpoints failing, each in its way, at a rate that is held whatever the answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn case_76_retries_stay_within_the_budget_when_everything_fails() {
-    const REQUESTS: usize = 1_000;
-    let (a, b) = (failing(500, "a").await, failing(500, "b").await);
+    const REQUESTS: usize = 3_000;
+    const EVERY: Duration = Duration::from_millis(1);
+    let (busy, hanging) = (failing(503, "busy").await, hanging_up().await);
+    let (refusing, _guard) = refusing_address();
     let gateway = Gateway::start(
-        &config(
-            "\"<a>\", \"<b>\"",
-            "attempts = 5\nstatus = [500]\nbackoff = \"1ms\"\nbudget = { share = \"20%\", floor = 5 }",
-        ),
-        &[("a", &a), ("b", &b)],
+        r#"
+        [server]
+        workers = 2
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        max_streams = 10000
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<busy>", "<hanging>", "<refusing>"]
+        [upstream.app.retry]
+        attempts = 5
+        on = ["reset"]
+        status = [503]
+        backoff = "1ms"
+        budget = { share = "20%", floor = 5 }
+        "#,
+        &[
+            ("busy", &busy),
+            ("hanging", &hanging),
+            ("refusing", &refusing),
+        ],
     )
     .await;
-    let started = std::time::Instant::now();
-    let address = gateway.web().await;
-    let clients = (0..8).map(|_| async move {
-        let mut client = Client::connect(address).await;
-        for _ in 0..REQUESTS / 8 {
-            assert_eq!(client.ask(Request::get("/")).await.status, 500);
-        }
-    });
-    futures_util::future::join_all(clients).await;
+    let web = gateway.web().await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(H2Client::connect(web).await);
+    }
+    let started = Instant::now();
+    let mut schedule = interval(EVERY);
+    schedule.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut answers = JoinSet::new();
+    for (_, client) in (0..REQUESTS).zip(clients.iter().cycle()) {
+        schedule.tick().await;
+        let request = h2_request("GET", "/").body(()).expect("a request");
+        let (response, _) = client.open(request, true).await;
+        answers.spawn(H2Answer::read(response));
+    }
+    for answer in answers.join_all().await {
+        let answer = answer.expect("an answer");
+        assert!(matches!(answer.status, 502 | 503), "{}", answer.status);
+    }
     let seconds = started.elapsed().as_secs() as usize + 2;
-    let asked = a.seen().len() + b.seen().len();
-    assert!(asked > REQUESTS, "nothing was sent again");
+
+    let records = gateway.records(REQUESTS).await;
+    let attempts = records.iter().map(|record| record.number("attempts"));
+    let attempts = attempts.sum::<f64>() as usize;
     let most = REQUESTS + REQUESTS / 5 + 5 * seconds;
-    assert!(asked <= most, "{asked} attempts for {REQUESTS} requests");
-    gateway.records(REQUESTS).await;
+    assert!(attempts > REQUESTS, "nothing was sent again");
+    assert!(attempts <= most, "{attempts} attempts for {REQUESTS}");
+    // The endpoints and the metrics know of no more.
+    let asked = busy.seen().len() + hanging.connections();
+    assert!(asked <= attempts, "{asked} of {attempts}");
+    let metrics = gateway.metrics().await;
+    let retries = metrics.sum("portcullis_retries_total", &[("upstream", "app")]);
+    assert_eq!(retries as usize, attempts - REQUESTS);
     assert!(denied(&gateway, "budget").await >= 1.0);
 }
 

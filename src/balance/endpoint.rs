@@ -49,6 +49,6 @@ impl Endpoint {
     }
 }
 
-/// The key of a connection pool: equal only if address, protocol and every TLS setting are equal.
+/// The key of a connection pool: equal only if upstream, endpoint, protocol and every TLS setting are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);

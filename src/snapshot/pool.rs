@@ -55,8 +55,8 @@ impl Upstream {
         };
         let endpoint = Endpoint {
             metrics: self.metrics.endpoint(&configured.name),
+            connection: self.transport.connection(&self.name, &id),
             state: states.endpoint(&self.name, id),
-            connection: self.transport.connection(&host, address),
             name: configured.name.clone(),
             host,
             address,
@@ -236,19 +236,19 @@ mod tests {
     }
 
     #[test]
-    fn hosts_at_one_address_share_connections_only_if_one_name_is_verified_for_both() {
+    fn an_endpoint_has_its_connections_for_itself_as_long_as_they_are_made_alike() {
         let found = [Found::at("192.0.2.1".parse().unwrap())];
-        let connections = |tls: &str| {
+        let connections = |name: &str, more: &str| {
             let text =
-                format!("[upstream.users]\nendpoints = [\"a.test:443\", \"b.test:443\"]\n{tls}");
+                format!("[upstream.{name}]\nendpoints = [\"a.test:443\", \"b.test:443\"]\n{more}");
             let endpoints = upstream(&text, &found);
             (endpoints[0].3, endpoints[1].3)
         };
-        let (one, other) = connections("");
-        assert_eq!(one, other);
-        let (one, other) = connections("tls = { verify = false, server_name = \"c.test\" }");
-        assert_eq!(one, other);
-        let (one, other) = connections("tls = { verify = false }");
-        assert_ne!(one, other);
+        let plain = connections("users", "");
+        assert_ne!(plain.0, plain.1);
+        assert_eq!(connections("users", "max_idle = 7"), plain);
+        assert_ne!(connections("orders", "").0, plain.0);
+        let tls = connections("users", "tls = { verify = false }");
+        assert_ne!(tls.0, plain.0);
     }
 }

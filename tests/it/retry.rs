@@ -578,6 +578,39 @@ async fn a_grpc_status_is_passed_on_if_it_is_not_listed_or_the_caller_does_not_s
     }
 }
 
+/// As gRPC has it for its own clients (gRFC A6): with a head of a response, a call is committed.
+#[tokio::test]
+async fn a_grpc_status_behind_a_head_is_passed_on() {
+    let (said, mut heard) = mpsc::unbounded_channel();
+    let origin = H2Origin::start(move |mut exchange| {
+        let said = said.clone();
+        async move {
+            exchange.body().await;
+            said.send(()).expect("the test");
+            let head = http::Response::builder().header("content-type", "application/grpc");
+            let head = head.body(()).expect("a response");
+            let mut stream = exchange.respond.send_response(head, false).expect("a head");
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("grpc-status", http::HeaderValue::from_static("14"));
+            stream.send_trailers(trailers).expect("the trailers");
+        }
+    })
+    .await;
+    let config = format!(
+        "{}protocol = \"h2c\"\nretry = {{ grpc = [\"unavailable\"], backoff = \"1ms\" }}\n",
+        config("\"<app>\"", "").replace("[upstream.app.retry]\n", "")
+    );
+    let gateway = Gateway::start(&config, &[("app", &origin)]).await;
+    let client = H2Client::connect(gateway.web().await).await;
+    let answer = client.ask(call("application/grpc")).await;
+    assert_eq!(answer.header("grpc-status"), None);
+    assert_eq!(answer.trailers.get("grpc-status"), Some("14"));
+    let record = &gateway.records(1).await[0];
+    assert_eq!(record.text("attempts"), "1");
+    assert_eq!(heard.recv().await, Some(()));
+    assert!(heard.is_empty());
+}
+
 #[tokio::test]
 async fn http2_clients_and_endpoints_retry_like_the_others() {
     let count = Arc::new(AtomicUsize::new(0));

@@ -54,8 +54,7 @@ impl UpstreamLoad {
     }
 
     /// How the workers that have connections are told that one is scarce.
-    #[must_use]
-    pub const fn bells(&self) -> &Bells {
+    pub(super) const fn bells(&self) -> &Bells {
         &self.bells
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::administration::{Administration, AdministrationCell};
 use super::budget::RetryCounts;
 use super::changes::{Changes, Watchers};
-use super::connections::OpenCount;
+use super::connections::{Bells, OpenCount};
 use super::cursor::Cursor;
 use super::identity::EndpointId;
 use super::latency::Latency;
@@ -284,6 +284,12 @@ impl EndpointState {
     /// The open connections to the endpoint.
     pub(super) fn connections(&self) -> &OpenCount {
         self.seldom.watchers.connections()
+    }
+
+    /// How the workers that have connections to the upstream are told that one is scarce.
+    #[must_use]
+    pub fn bells(&self) -> &Bells {
+        self.upstream().bells()
     }
 
     /// The upstream as a whole.

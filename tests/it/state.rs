@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hickory_resolver::proto::rr::RecordType::A;
 use serde_json::Value;
 
-use crate::harness::{Client, Gateway, NameServer, Origin, Request, ok, refusing_address, within};
+use crate::harness::{
+    Client, Gateway, H2Answer, H2Client, NameServer, Origin, Request, h2_request, ok,
+    refusing_address, within,
+};
 
 /// The endpoint of an address as `/upstreams` shows it.
 async fn endpoint(gateway: &Gateway, address: &str) -> Option<Value> {
@@ -270,6 +273,42 @@ async fn limits_that_a_reload_adds_count_what_is_in_flight_already() {
         until_in_flight(&gateway, 0).await;
         assert_eq!(gateway.get("/").await.text(), "held", "{added}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_idle_when_a_reload_limits_them_make_room() {
+    const IDLE: usize = 3;
+    let text = |added: &str, origin: &Origin| {
+        format!(
+            "[server]\nworkers = 2\n[[route]]\nname = \"all\"\nupstream = \"app\"\n\
+             [upstream.app]\nendpoints = [\"{origin}\"]\n{added}\n"
+        )
+    };
+    let (origin, gate) = Origin::gated("ok").await;
+    let gateway = Gateway::start(&text("", &origin), &[]).await;
+    // One client, so that one worker has all of them.
+    let client = H2Client::connect(gateway.web().await).await;
+    let mut answers = Vec::new();
+    for _ in 0..IDLE {
+        let request = h2_request("GET", "/").body(()).expect("a request");
+        answers.push(client.open(request, true).await.0);
+    }
+    gate.reached(IDLE).await;
+    gate.open();
+    for answer in answers {
+        let answer = H2Answer::read(answer).await.expect("an answer");
+        assert_eq!(answer.text(), "ok");
+    }
+    gateway.records(IDLE).await;
+    assert_eq!(origin.connections(), IDLE);
+    let limit = "limits = { connections = 1, queue = 1, queue_timeout = \"1h\" }";
+    gateway.reload(&text(limit, &origin), &[]).await;
+    // Which worker gets a client is the kernel's choice; of so many, some are with the one that has none.
+    for count in 1..=32 {
+        let response = gateway.get("/").await;
+        assert_eq!((response.status, response.text()), (200, "ok"), "{count}");
+    }
+    assert!(origin.connections() > IDLE);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -83,6 +83,7 @@ const THREE: &str = r#"
     upstream = "other"
     [upstream.app]
     endpoints = ["<a>", "<b>", "<c>"]
+    protocol = "<protocol>"
     response_timeout = "1s"
     outlier = { consecutive_failures = 3, ejection_time = "1h", max_ejection_time = "1h" }
     [upstream.other]
@@ -93,11 +94,21 @@ const CLIENTS: usize = 8;
 
 #[tokio::test]
 async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_flight_there() {
+    killing_one_of_three("http/1.1").await;
+}
+
+#[tokio::test]
+async fn case_77_killing_one_of_three_endpoints_over_http2_costs_what_was_in_flight_there() {
+    killing_one_of_three("h2c").await;
+}
+
+async fn killing_one_of_three(protocol: &str) {
     let (a, b, c) = (process("a").await, process("b").await, process("c").await);
     let other = Origin::answering("other").await;
     let gateway = Gateway::start(
         THREE,
         &[
+            ("protocol", &protocol),
             ("a", &a.web().await),
             ("b", &b.web().await),
             ("c", &c.web().await),
@@ -141,11 +152,21 @@ async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_fli
 
 #[tokio::test]
 async fn only_the_requests_of_a_frozen_endpoint_time_out() {
+    freezing_one_of_three("http/1.1").await;
+}
+
+#[tokio::test]
+async fn only_the_streams_of_a_frozen_endpoint_time_out() {
+    freezing_one_of_three("h2c").await;
+}
+
+async fn freezing_one_of_three(protocol: &str) {
     let (a, b, c) = (process("a").await, process("b").await, process("c").await);
     let other = Origin::answering("other").await;
     let gateway = Gateway::start(
         THREE,
         &[
+            ("protocol", &protocol),
             ("a", &a.web().await),
             ("b", &b.web().await),
             ("c", &c.web().await),

@@ -23,6 +23,10 @@ use portcullis::{
     control,
     engine::{DoorKey, Gate, Workers},
     gateway::RequestGate,
+    http::{
+        HeadLimits, RequestHead, ResponseHead,
+        h2::{Decoder, Encoder, read_request, read_response, write_request, write_response},
+    },
     listener::{
         admission::{Admission, Places},
         bind::bind,
@@ -49,6 +53,7 @@ const COUNTED_EXCHANGES: usize = 2_000;
 #[test]
 fn an_exchange_allocates_no_more_than_it_did() {
     picks_allocate_nothing();
+    header_blocks_allocate_nothing();
     let gateway = Gateway::start(origin());
     let plain = gateway.plain;
 
@@ -135,6 +140,37 @@ fn picks_allocate_nothing() {
             assert_eq!(made, 0, "{policy:?} with {count} endpoints");
         }
     }
+}
+
+/// A request that comes and goes again and again over one connection in HTTP/2, and its response.
+fn header_blocks_allocate_nothing() {
+    let limits = HeadLimits::default();
+    // Literals that become entries, in Huffman's code and as they are, and entries of both tables.
+    let first = b"\x82\x87\x44\x06/a?b=c\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff\x58\x86\xa8\xeb\x10\x64\x9c\xbf\
+        \x60\x03a=1\x60\x03b=2\x40\x03x-a\x01b\x10\x02te\x08trailers";
+    let again = b"\x82\x87\xc3\xc2\xc1\xc0\xbf\xbe\x10\x02te\x08trailers";
+    let mut decoder = Decoder::new();
+    let mut encoder = Encoder::new();
+    let mut request = RequestHead::default();
+    let mut response = ResponseHead::default();
+    let mut out = Vec::new();
+    let mut blocks = |block: &[u8], times: usize| {
+        let before = COUNTED.stats();
+        for _ in 0..times {
+            read_request(&mut decoder, block, &mut request, &limits).unwrap();
+            out.clear();
+            write_request(&mut encoder, &request, "https", &mut out).unwrap();
+            read_response(&mut decoder, b"\x88\xbe", &mut response, &limits).unwrap();
+            out.clear();
+            write_response(&mut encoder, &response, &mut out).unwrap();
+        }
+        let after = COUNTED.stats();
+        let made = after.allocations - before.allocations;
+        made + after.reallocations - before.reallocations
+    };
+    assert!(blocks(first, 100) > 0, "nothing was counted");
+    assert_eq!(blocks(first, 1_000), 0, "new entries");
+    assert_eq!(blocks(again, 1_000), 0, "entries that are there");
 }
 
 /// A pool of endpoints in two zones and two subsets.

@@ -8,14 +8,17 @@ pub mod invariants;
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 
-use invariants::{chunked, config, gateway, path, proxy_header, request_head, response_head};
+use invariants::{
+    chunked, config, gateway, header_block, path, proxy_header, request_head, response_head,
+};
 use proptest::prelude::*;
 
 /// The targets; each has a test below.
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 8] = [
     "chunked",
     "config",
     "gateway",
+    "header_block",
     "path",
     "proxy_header",
     "request_head",
@@ -46,6 +49,11 @@ fn the_corpus_of_config_holds() {
 fn the_corpus_of_gateway_holds() {
     replay("gateway", gateway::check);
     gateway::finish();
+}
+
+#[test]
+fn the_corpus_of_header_block_holds() {
+    replay("header_block", header_block::check);
 }
 
 #[test]
@@ -115,6 +123,36 @@ proptest! {
     ) {
         response_head::check(&bytes);
         response_head::check(&[b"HTTP/1.1 200 OK\r\n", &*bytes, b"\r\n\r\n"].concat());
+    }
+
+    #[test]
+    fn header_blocks_of_any_fragments_hold(
+        blocks in proptest::collection::vec(
+            (
+                any::<bool>(),
+                fragments(&[
+                    b"\x82", b"\x83", b"\x84", b"\x85", b"\x86", b"\x87", b"\x88", b"\x89", b"\x90", b"\xbe", b"\xbf", b"\xc0",
+                    b"\x20", b"\x3f\x21", b"\x3f\xe1\x1f", b"\x41\x01a", b"\x01\x04A.:1", b"\x44\x05/a?b\"", b"\x04\x01*",
+                    b"\x42\x07CONNECT", b"\x42\x07OPTIONS", b"\x66\x01a", b"\x60\x03a=1", b"\x10\x06cookie\x03b=2", b"\x40\x01x\x01y",
+                    b"\x40\x01x\x02 y", b"\x40\x02te\x08trailers", b"\x00\x01X\x01y", b"\x00\x02x\"\x00", b"\x7e\x01z", b"\x0f\x2f\x01z",
+                    b"\x5c\x015", b"\x00\x0bgrpc-status\x010", b"\x40\x82\xf2\xb5\x81\x1f", b"\xff", b"\x80", b"\x00", b"\x7f",
+                ]),
+            ),
+            0..6,
+        ),
+    ) {
+        // Without what every request has, or every response, nothing else is ever looked at.
+        let framed = |start: &[u8]| {
+            let framed = blocks.iter().flat_map(|(whole, fields)| {
+                let start = if *whole { start } else { b"" };
+                let length = u16::try_from(start.len() + fields.len()).expect("a short block");
+                [&length.to_be_bytes(), start, fields].concat()
+            });
+            framed.collect::<Vec<u8>>()
+        };
+        header_block::check(&framed(b""));
+        header_block::check(&framed(b"\x82\x87\x84\x41\x01a"));
+        header_block::check(&framed(b"\x88"));
     }
 
     #[test]

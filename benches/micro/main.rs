@@ -8,6 +8,7 @@
     reason = "a benchmark that cannot begin says why"
 )]
 
+mod blocks;
 mod compile;
 mod filters;
 mod heads;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     }
     let mut criterion = Criterion::default().configure_from_args();
     heads::all(&mut criterion);
+    blocks::all(&mut criterion);
     routes::all(&mut criterion);
     filters::all(&mut criterion);
     pick::all(&mut criterion);

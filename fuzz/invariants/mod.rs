@@ -4,6 +4,7 @@
 pub mod chunked;
 pub mod config;
 pub mod gateway;
+pub mod header_block;
 pub mod path;
 pub mod proxy_header;
 pub mod request_head;

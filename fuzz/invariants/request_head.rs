@@ -64,7 +64,7 @@ fn in_pieces(bytes: &[u8]) -> (Result<Option<usize>, HeadError>, RequestHead) {
     (verdict, head)
 }
 
-fn assert_parts(head: &RequestHead) {
+pub(super) fn assert_parts(head: &RequestHead) {
     assert_clean(&head.fields);
     assert!(!head.fields.has(Known::Host), "the host is no field");
     assert!(head.fields.len() <= LIMITS.fields);

@@ -3,11 +3,13 @@
 
 use std::time::Instant;
 
-use super::frames::{
-    ACK, CONTINUATION, DATA, Frame, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE,
+use crate::{
+    http::h2::frame::{
+        FrameHead, flag,
+        kind::{CONTINUATION, DATA, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE},
+    },
+    snapshot::FrameLimits,
 };
-use crate::snapshot::FrameLimits;
 
 /// What a connection is ended by, when its client sends more of something than any client needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,20 +54,6 @@ impl Defence {
             Self::SlowReader => "slow_reader",
         }
     }
-
-    /// The defence of the `h2` crate that ended a connection, by what it says in its GOAWAY.
-    pub(crate) fn of_goaway(says: &[u8]) -> Option<Self> {
-        [
-            (&b"too_many_resets"[..], Self::RapidReset),
-            (b"too_many_internal_resets", Self::MadeYouReset),
-            (b"too_many_data_frames", Self::Data),
-            (b"too_many_continuations", Self::Continuation),
-            (b"header_list_way_too_large", Self::HeaderBomb),
-        ]
-        .iter()
-        .find(|(words, _)| says == *words)
-        .map(|(_, defence)| *defence)
-    }
 }
 
 /// What a connection may send of one kind of frame in a period: so many, and so many more for each frame that moved
@@ -85,8 +73,9 @@ const fn allowance(base: u32, each: u32, defence: Defence) -> Allowance {
     }
 }
 
-/// Kinds of frames that have an allowance, and the acknowledgements of PING.
-const KINDS: usize = 6;
+/// Kinds of frames that have an allowance, the acknowledgements of PING, and DATA without data.
+const KINDS: usize = 7;
+const EMPTY_DATA: usize = 6;
 
 /// By the places that `place_of` gives.
 const fn allowances(limits: &FrameLimits) -> [Allowance; KINDS] {
@@ -99,6 +88,8 @@ const fn allowances(limits: &FrameLimits) -> [Allowance; KINDS] {
         allowance(limits.priorities, 10, Defence::Priority),
         allowance(limits.window_updates, 10, Defence::WindowUpdate),
         allowance(limits.unknown, 10, Defence::Unknown),
+        // Some senders end their messages with one.
+        allowance(100, 1, Defence::Data),
     ]
 }
 
@@ -107,16 +98,15 @@ pub(crate) const SMALL_PIECE: usize = 256;
 /// The bytes of responses that make good for one small piece: a window may well end in one.
 const EACH_SMALL_PIECE: u64 = 4096;
 
-fn place_of(frame: &Frame<'_>) -> Option<usize> {
+fn place_of(frame: FrameHead) -> Option<usize> {
     Some(match frame.kind {
         DATA | HEADERS | RST_STREAM | CONTINUATION => return None,
         SETTINGS => 0,
-        PING if frame.flags & ACK == 0 => 1,
+        PING if !frame.has(flag::ACK) => 1,
         PING => 2,
         PRIORITY => 3,
         WINDOW_UPDATE => 4,
-        // One GOAWAY would do.
-        GOAWAY => 5,
+        // Of GOAWAY one would do.
         _ => 5,
     })
 }
@@ -159,10 +149,18 @@ impl Budget {
     /// A frame has come from the client. The clock is only asked when an allowance is used up.
     pub(crate) fn spend(
         &mut self,
-        frame: &Frame<'_>,
+        frame: FrameHead,
         now: impl FnOnce() -> Instant,
     ) -> Option<Defence> {
-        let place = place_of(frame)?;
+        self.spend_at(place_of(frame)?, now)
+    }
+
+    /// A frame of DATA has come that neither holds nor ends anything.
+    pub(crate) fn spend_empty_data(&mut self, now: impl FnOnce() -> Instant) -> Option<Defence> {
+        self.spend_at(EMPTY_DATA, now)
+    }
+
+    fn spend_at(&mut self, place: usize, now: impl FnOnce() -> Instant) -> Option<Defence> {
         let used = self.used.get_mut(place)?;
         *used = used.saturating_add(1);
         let allowed = allowances(&self.limits).get(place).copied()?;
@@ -211,13 +209,12 @@ mod tests {
         small_pieces: 1000,
     };
 
-    const fn frame(kind: u8, flags: u8) -> Frame<'static> {
-        Frame {
+    const fn frame(kind: u8, flags: u8) -> FrameHead {
+        FrameHead {
             kind,
             flags,
             length: 8,
             stream: 0,
-            kept: &[],
         }
     }
 
@@ -225,7 +222,7 @@ mod tests {
     fn until_defence(budget: &mut Budget, kind: u8, flags: u8, now: Instant) -> (u32, Defence) {
         let mut taken = 0;
         loop {
-            if let Some(defence) = budget.spend(&frame(kind, flags), || now) {
+            if let Some(defence) = budget.spend(frame(kind, flags), || now) {
                 return (taken, defence);
             }
             taken += 1;
@@ -238,7 +235,7 @@ mod tests {
         for (kind, flags, most, defence) in [
             (SETTINGS, 0, 100, Defence::Settings),
             (PING, 0, 1000, Defence::Ping),
-            (PING, ACK, 10, Defence::Ping),
+            (PING, flag::ACK, 10, Defence::Ping),
             (PRIORITY, 0, 1000, Defence::Priority),
             (WINDOW_UPDATE, 0, 1000, Defence::WindowUpdate),
             (0x42, 0, 1000, Defence::Unknown),
@@ -264,10 +261,10 @@ mod tests {
         let began = Instant::now();
         let mut budget = Budget::new(LIMITS, began);
         for _ in 0..100 {
-            assert_eq!(budget.spend(&frame(SETTINGS, 0), || began), None);
+            assert_eq!(budget.spend(frame(SETTINGS, 0), || began), None);
         }
         let later = began + LIMITS.period;
-        assert_eq!(budget.spend(&frame(SETTINGS, 0), || later), None);
+        assert_eq!(budget.spend(frame(SETTINGS, 0), || later), None);
         assert_eq!(until_defence(&mut budget, SETTINGS, 0, later).0, 100);
     }
 

@@ -34,14 +34,17 @@ impl Buffers {
 
     /// Takes the buffers of a connection back.
     pub(crate) fn recycle(&self, connection: &mut H1) {
-        let mut inbound = std::mem::take(&mut connection.inbound);
+        self.reuse_inbound(std::mem::take(&mut connection.inbound));
+        self.reuse(std::mem::take(&mut connection.outbound));
+    }
+
+    /// Takes a buffer back that was read into.
+    pub(crate) fn reuse_inbound(&self, mut inbound: BytesMut) {
         inbound.clear();
         let mut spare = self.inbound.borrow_mut();
         if inbound.capacity() >= SMALL / 2 && inbound.capacity() <= LARGEST && spare.len() < KEPT {
             spare.push(inbound);
         }
-        drop(spare);
-        self.reuse(std::mem::take(&mut connection.outbound));
     }
 
     /// Takes a buffer back that was written from.

@@ -1,8 +1,7 @@
 //! New connections to endpoints.
 
 use std::{
-    cell::Cell,
-    future::Future,
+    future::{Future, poll_fn},
     io,
     os::fd::AsRawFd,
     pin::pin,
@@ -11,30 +10,48 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::h2::client::SendRequest;
-use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{
     deadline::Deadline,
+    h2::{Http2, Terms},
+    pace::Pace,
     places,
     pool::{MOST_STREAMS, PoolKey, Shared, StreamSlot},
     socket::{Socket, server_name},
+    upstream::HEAD_LIMITS,
     worker::Worker,
 };
 use crate::{
     balance::{Endpoint, OpenConnection},
     gateway::{Exchange, Fault},
-    snapshot::{ServerIdentity, Upstream},
+    snapshot::{FrameLimits, ServerIdentity, Upstream},
 };
 
 /// Windows for what endpoints send: large enough for one fast stream, bounded for a hostile endpoint. The connection has
 /// room for all streams: clients that do not read hold back theirs and nobody else's.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
-/// The size of a decoded response head.
-const HEADER_LIST: u32 = 64 * 1024;
+/// What an endpoint may do. It is trusted with more frames than a client, and not with any number.
+const TERMS: Terms = Terms {
+    streams: 0,
+    head: HEAD_LIMITS,
+    stream_window: STREAM_WINDOW,
+    connection_window: CONNECTION_WINDOW,
+    send_buffer: 256 * 1024,
+    error_resets: 1024,
+    frames: FrameLimits {
+        period: Duration::from_secs(10),
+        settings: 1000,
+        pings: 10_000,
+        priorities: 10_000,
+        window_updates: 100_000,
+        unknown: 10_000,
+        small_pieces: u32::MAX,
+    },
+    pace: Pace::new(0, Duration::MAX),
+};
 
 /// What makes two connections to this endpoint different.
 pub(crate) const fn pool_key(endpoint: &Endpoint) -> PoolKey {
@@ -140,8 +157,8 @@ pub(crate) async fn stream_slot(
         if let Some(_turn) = shared.turn() {
             let leave = leave_for_streams(worker, upstream, endpoint, &shared)?;
             let socket = connect(worker, upstream, endpoint, patience).await?;
-            let (send, closed) = patience.bound(speak_http2(socket)).await?;
-            let slot = shared.add(send, closed, leave, upstream.timeouts.idle);
+            let http2 = speak_http2(worker, socket)?;
+            let slot = shared.add(http2, leave, upstream.timeouts.idle);
             return Ok((slot, false));
         }
         // Somebody else connects: its success serves us too, its failure makes it our turn.
@@ -213,28 +230,18 @@ fn connect_fault(error: &io::Error) -> Fault {
     }
 }
 
-/// Starts HTTP/2 and the task that drives the connection; the cell tells when it has ended.
-async fn speak_http2(socket: Socket) -> Result<(SendRequest<Bytes>, Rc<Cell<bool>>), Fault> {
+/// Starts HTTP/2 and the task that drives the connection.
+fn speak_http2(worker: &Rc<Worker>, mut socket: Socket) -> Result<Rc<Http2>, Fault> {
     if let Socket::Connected(tls) = &socket
         && tls.get_ref().1.alpn_protocol() != Some(b"h2")
     {
         return Err(Fault::UpstreamTls);
     }
-    let (send, connection) = ::h2::client::Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEADER_LIST)
-        .enable_push(false)
-        .handshake::<_, Bytes>(socket)
-        .await
-        .map_err(|_| Fault::ConnectFailed)?;
-    let closed = Rc::new(Cell::new(false));
-    let mark = Rc::clone(&closed);
+    let http2 = Http2::asking(worker, TERMS);
+    let driven = Rc::clone(&http2);
     tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "HTTP/2 connection to an endpoint ended");
-        }
-        mark.set(true);
+        poll_fn(|cx| driven.poll_run(cx, &mut socket)).await;
+        driven.abandon();
     });
-    Ok((send, closed))
+    Ok(http2)
 }

@@ -21,7 +21,6 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     deadline::Deadline,
-    frames::PREFACE,
     h1::poll_read_into,
     serve_h1, serve_h2,
     socket::Socket,
@@ -30,6 +29,7 @@ use super::{
 };
 use crate::{
     gateway::{Connection, TlsSession},
+    http::h2::frame::PREFACE,
     listener::{
         accept::{AcceptFault, AcceptPause},
         admission::Full,

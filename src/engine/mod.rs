@@ -15,11 +15,7 @@ mod serve_h1;
 mod serve_h2;
 
 mod budget;
-mod frames;
-mod leftovers;
 mod refused;
-mod watch;
-mod watched;
 
 mod exchange;
 mod record;

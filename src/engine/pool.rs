@@ -8,11 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::h2::client::SendRequest;
-use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::socket::Socket;
+use super::{h2::Http2, socket::Socket};
 use crate::balance::{ConnectionId, OpenConnection};
 
 /// Streams that one HTTP/2 connection carries at the same time, if the endpoint allows so many.
@@ -56,11 +54,9 @@ pub(crate) struct Turn<'a>(&'a Shared);
 /// One HTTP/2 connection to an endpoint.
 #[derive(Debug)]
 pub(crate) struct Multiplexed {
-    pub(crate) send: SendRequest<Bytes>,
+    pub(crate) http2: Rc<Http2>,
     /// Exchanges that use it now.
     pub(crate) streams: Cell<usize>,
-    /// Set by the connection's task when it ends, and by who finds it unusable.
-    pub(crate) closed: Rc<Cell<bool>>,
     until: Cell<Instant>,
     idle: Duration,
     open: OpenConnection,
@@ -146,7 +142,7 @@ impl Pools {
         });
         self.h2.borrow_mut().retain(|_, shared| {
             shared.connections.borrow_mut().retain(|connection| {
-                !connection.closed.get()
+                !connection.http2.is_closed()
                     && (connection.streams.get() > 0 || connection.until.get() > now)
             });
             shared.connecting.get()
@@ -180,8 +176,8 @@ impl Shared {
             .borrow()
             .iter()
             .find(|connection| {
-                let most = connection.send.current_max_send_streams().min(MOST_STREAMS);
-                !connection.closed.get() && connection.streams.get() < most
+                let most = connection.http2.most_streams().min(MOST_STREAMS);
+                connection.streams.get() < most
             })
             .map(|connection| StreamSlot::new(Rc::clone(connection)))
     }
@@ -189,21 +185,14 @@ impl Shared {
     /// Whether there is no connection, or none that still takes streams.
     pub(crate) fn is_empty(&self) -> bool {
         let connections = self.connections.borrow();
-        connections.iter().all(|connection| connection.closed.get())
+        connections.iter().all(|one| one.http2.is_closed())
     }
 
     /// Adds a new connection and takes its first stream.
-    pub(crate) fn add(
-        &self,
-        send: SendRequest<Bytes>,
-        closed: Rc<Cell<bool>>,
-        open: OpenConnection,
-        idle: Duration,
-    ) -> StreamSlot {
+    pub(crate) fn add(&self, http2: Rc<Http2>, open: OpenConnection, idle: Duration) -> StreamSlot {
         let connection = Rc::new(Multiplexed {
-            send,
+            http2,
             streams: Cell::new(0),
-            closed,
             until: Cell::new(Instant::now() + idle),
             idle,
             open,
@@ -217,6 +206,12 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.connecting.set(false);
         self.0.outcome.notify_waiters();
+    }
+}
+
+impl Drop for Multiplexed {
+    fn drop(&mut self) {
+        self.http2.leave();
     }
 }
 

@@ -9,12 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::h2::{
-    Reason, RecvStream,
-    server::{Builder, SendResponse},
-};
-use bytes::Bytes;
-
 use super::{
     age::end_of_life,
     budget::Defence,
@@ -22,28 +16,27 @@ use super::{
     deadline::{Deadline, Expired},
     door::Arrival,
     exchange::{Carrier, Client},
-    leftovers::Look,
+    h2::{Asked, Http2, Terms, Turn},
+    pace::Pace,
     record::Recorded,
     refused::Refusals,
     unwind::unwinding,
-    watch::Watch,
-    watched::Watched,
     worker::Worker,
 };
 use crate::{
     gateway::{Connection, Fault, Violation},
-    http::{BodyLength, h2::request_from_h2, request_body},
+    snapshot::ListenerPlan,
 };
 
-/// Streams that were reset, by either side, and are still remembered.
-const RESET_STREAMS: usize = 64;
 /// How long a connection that was told to go away may take over it.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// How long one that has broken HTTP/2 may take to hear so.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// What a connection and its streams share.
 struct Shared {
     connection: Rc<Connection>,
-    watch: Rc<Watch>,
+    http2: Rc<Http2>,
     streams: Cell<usize>,
     /// Streams that the client gave up before it had a response.
     given_up: Cell<u64>,
@@ -52,84 +45,81 @@ struct Shared {
     deadline: Deadline,
 }
 
+/// What clients of a listener may do.
+fn terms(listener: &ListenerPlan) -> Terms {
+    let limits = &listener.limits;
+    Terms {
+        streams: limits.streams as usize,
+        head: limits.head,
+        stream_window: limits.http2.stream_window,
+        connection_window: limits.http2.connection_window,
+        send_buffer: limits.http2.send_buffer,
+        error_resets: limits.http2.error_resets,
+        frames: limits.http2.frames,
+        pace: Pace::new(limits.send_rate, listener.deadlines.body),
+    }
+}
+
 /// Serves a connection to its end.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     Arrival {
-        socket,
+        mut socket,
         ahead,
         head_by,
         ..
     }: Arrival,
 ) {
-    let refusals = Refusals::new(&worker, &connection);
+    let listener = Rc::clone(&connection);
+    let listener = &listener.listener;
+    let http2 = Http2::serving(&worker, terms(listener), ahead);
+    let refusals = Refusals::new(&worker, &connection, &http2);
     let shared = Rc::new(Shared {
         deadline: worker.deadlines.register(),
-        watch: Rc::clone(&refusals.watch),
+        http2: Rc::clone(&http2),
         connection,
         streams: Cell::new(0),
         given_up: Cell::new(0),
         leaving: Cell::new(false),
     });
-    let listener = Rc::clone(&shared.connection);
-    let listener = &listener.listener;
     shared.deadline.set(head_by);
-    let socket = Watched::new(socket, ahead, Rc::clone(&refusals.watch));
-    let handshake = Builder::new()
-        .max_concurrent_streams(listener.limits.streams)
-        .max_header_list_size(u32::try_from(listener.limits.head.bytes).unwrap_or(u32::MAX))
-        .initial_window_size(listener.limits.http2.stream_window)
-        .initial_connection_window_size(listener.limits.http2.connection_window)
-        .max_send_buffer_size(listener.limits.http2.send_buffer)
-        .max_concurrent_reset_streams(RESET_STREAMS)
-        .max_pending_accept_reset_streams(RESET_STREAMS)
-        .max_local_error_reset_streams(Some(listener.limits.http2.error_resets))
-        .handshake::<_, Bytes>(socket);
-    let mut io = match shared.deadline.bound(pin!(handshake)).await {
-        Ok(Ok(io)) => io,
-        Ok(Err(error)) => {
-            refusals.never_began(Fault::ClientGone);
-            return refusals.failed(&error, 0);
-        }
-        Err(Expired) => return refusals.never_began(Fault::HeadTimeout),
-    };
-    shared
-        .deadline
-        .set(Instant::now() + listener.deadlines.idle);
     let age = worker.deadlines.register();
     if let Some(until) = end_of_life(&worker, &shared.connection) {
         age.set(until);
     }
     let mut served: u64 = 0;
     let mut late: u32 = 0;
-    let mut is_shut = false;
+    let (mut has_begun, mut is_shut) = (false, false);
     let patience = worker.deadlines.register();
     let mut head = HeadTimer::new(&worker, listener.deadlines.head);
     loop {
         let leaving = shared.leaving.get();
         let next = poll_fn(|cx| {
-            if let Poll::Ready(next) = io.poll_accept(cx) {
-                let next = next.map(|asked| {
-                    asked.map(|(request, respond)| Box::new(Asked { request, respond }))
-                });
-                return Poll::Ready(Next::Stream(next));
+            if let Poll::Ready(turn) = http2.poll_turn(cx, &mut socket, is_shut) {
+                return Poll::Ready(Next::Turn(Box::new(turn)));
             }
-            refusals.settled();
-            if !is_shut {
-                if let Some(defence) = shared.defence(served, &refusals) {
-                    return Poll::Ready(Next::Defend(defence));
+            if !has_begun && http2.has_begun() {
+                has_begun = true;
+                if shared.streams.get() == 0 {
+                    shared
+                        .deadline
+                        .set(Instant::now() + listener.deadlines.idle);
                 }
-                if head.poll_late(cx, shared.watch.open_head()).is_ready() {
+            }
+            if !is_shut {
+                if shared.is_rapid(served, &refusals) {
+                    return Poll::Ready(Next::Rapid);
+                }
+                if head.poll_late(cx, http2.open_head()).is_ready() {
                     return Poll::Ready(Next::HeadTimeout);
                 }
-                match shared.watch.look_at_leftovers() {
-                    Look::Nothing => {}
-                    Look::Until(end) => {
-                        patience.set(end);
-                        let _ = patience.poll_expired(cx);
+                if let Some(end) = http2.patience() {
+                    if end <= Instant::now() {
+                        return Poll::Ready(Next::TooSlow);
                     }
-                    Look::TooSlow => return Poll::Ready(Next::TooSlow),
+                    patience.set(end);
+                    let _ = patience.poll_expired(cx);
                 }
             }
             if (worker.is_draining() || shared.connection.retired.get()) && !leaving {
@@ -152,56 +142,70 @@ pub(crate) async fn serve(
         })
         .await;
         match next {
-            Next::Stream(Some(Ok(mut asked))) => {
-                refusals.asked(asked.respond.stream_id().as_u32());
-                served += 1;
-                late += u32::from(leaving);
-                if is_shut || late > listener.limits.streams {
-                    // It may have crossed the GOAWAY on its way; as many as this have not.
-                    asked.respond.send_reset(Reason::REFUSED_STREAM);
-                    refusals.record(Fault::Http2(Violation::AfterGoaway));
-                    continue;
+            Next::Turn(turn) => match *turn {
+                Turn::Request(asked) => {
+                    served += 1;
+                    late += u32::from(leaving);
+                    if is_shut || late > listener.limits.streams {
+                        // It may have crossed the GOAWAY on its way; as many as this have not.
+                        http2.refuse(&asked.stream);
+                        refusals
+                            .record_request(asked.scratch, Fault::Http2(Violation::AfterGoaway));
+                        continue;
+                    }
+                    if let Some(fault) = asked.stream.fault() {
+                        // Nobody waits for an answer any more.
+                        shared.given_up.set(shared.given_up.get() + 1);
+                        refusals.record_given_up(asked.scratch, asked.length, fault);
+                        continue;
+                    }
+                    shared.streams.set(shared.streams.get() + 1);
+                    shared.deadline.clear();
+                    if served >= listener.limits.requests && !leaving {
+                        shared.leave(&worker, "max_requests");
+                    }
+                    let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
+                    // Boxed, since spawning moves what it is given several times.
+                    tokio::task::spawn_local(Box::pin(serve_stream(worker, shared, asked)));
                 }
-                shared.streams.set(shared.streams.get() + 1);
-                shared.deadline.clear();
-                if served >= listener.limits.requests && !leaving {
-                    shared.leave(&worker, "max_requests");
-                    io.graceful_shutdown();
+                Turn::Refused(fault) => refusals.record(fault),
+                Turn::Failed => {
+                    is_shut = true;
+                    shared.leaving.set(true);
+                    shared.deadline.set(Instant::now() + PARTING);
+                    if let Some(defence) = http2.defence() {
+                        shared.defended(&worker, defence);
+                    }
+                    if let Some(violation) = http2.violation() {
+                        tracing::debug!(reason = violation.reason(), client = %shared.connection.client, "HTTP/2 connection failed");
+                        refusals.broken_off(violation, shared.streams.get());
+                    } else if !has_begun {
+                        refusals.never_began(Fault::ClientGone);
+                    }
                 }
-                let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
-                // Boxed, since spawning moves what it is given several times.
-                tokio::task::spawn_local(Box::pin(serve_stream(worker, shared, asked)));
-            }
-            Next::Stream(Some(Err(error))) => {
-                tracing::debug!(%error, client = %shared.connection.client, "HTTP/2 connection failed");
-                if let Some(defence) = refusals.watch.exceeded().filter(|_| !is_shut) {
-                    listener.metrics.http2_defended(worker.id, defence.word());
-                }
-                return refusals.failed(&error, shared.streams.get());
-            }
-            Next::Stream(None) => return,
-            Next::Defend(defence) => {
-                tracing::debug!(defence = defence.word(), client = %shared.connection.client, "HTTP/2 connection ended");
-                listener.metrics.http2_defended(worker.id, defence.word());
+                Turn::Ended => return,
+            },
+            Next::Rapid => {
+                shared.defended(&worker, Defence::RapidReset);
                 refusals.broken_off(Violation::Excess, shared.streams.get());
                 is_shut = true;
-                shared.leave_at_once(&mut io);
+                shared.leave_at_once();
             }
             Next::HeadTimeout => {
                 refusals.ends_for(Fault::HeadTimeout);
                 is_shut = true;
-                shared.leave_at_once(&mut io);
+                shared.leave_at_once();
             }
-            Next::Idle if shared.streams.get() > 0 => shared.deadline.clear(),
             Next::TooSlow => {
-                let defence = Defence::SlowReader.word();
-                tracing::debug!(defence, client = %shared.connection.client, "HTTP/2 connection ended");
-                listener.metrics.http2_defended(worker.id, defence);
+                shared.defended(&worker, Defence::SlowReader);
                 refusals.ends_for(Fault::ClientTooSlow);
-                is_shut = true;
-                shared.leave_at_once(&mut io);
+                // What waits will not be taken: nothing more is said.
+                return;
             }
-            Next::Idle if !is_shut && refusals.watch.has_leftovers() => {
+            Next::Idle if is_shut => return,
+            Next::Idle if !has_begun => return refusals.never_began(Fault::HeadTimeout),
+            Next::Idle if shared.streams.get() > 0 => shared.deadline.clear(),
+            Next::Idle if !leaving && http2.patience().is_some() => {
                 // The exchanges have ended, and a slow client is still taking what they left here.
                 shared
                     .deadline
@@ -210,12 +214,10 @@ pub(crate) async fn serve(
             Next::Idle if leaving => return refusals.ends_for(Fault::HeadTimeout),
             Next::Idle => {
                 shared.leave(&worker, "idle_timeout");
-                io.graceful_shutdown();
                 shared.deadline.set(Instant::now() + GOODBYE);
             }
             Next::Leave(reason) => {
                 shared.leave(&worker, reason);
-                io.graceful_shutdown();
                 if shared.streams.get() == 0 {
                     shared.deadline.set(Instant::now() + GOODBYE);
                 }
@@ -225,39 +227,45 @@ pub(crate) async fn serve(
 }
 
 impl Shared {
-    /// Notes that the client is told to go away, and why.
+    /// Tells the client to go away.
     fn leave(&self, worker: &Worker, reason: &'static str) {
         self.leaving.set(true);
         let metrics = &self.connection.listener.metrics;
         metrics.connection_ended(worker.id, reason);
+        self.http2.leave();
     }
 
-    /// What the client does more of than any client needs. To open streams mostly in order to give them up belongs to
-    /// it, since each has cost a connect or a request upstream, and so do streams that are ended for their errors.
-    fn defence(&self, served: u64, refusals: &Refusals) -> Option<Defence> {
+    /// Whether the client opens streams mostly in order to give them up, since each has cost a connect or a request
+    /// upstream. Streams that are ended for their errors belong to them.
+    fn is_rapid(&self, served: u64, refusals: &Refusals) -> bool {
         let wasted = self.given_up.get() + refusals.count();
-        let is_rapid = wasted >= self.connection.listener.limits.http2.cancelled
-            && wasted.saturating_mul(2) > served + refusals.count();
-        self.watch
-            .exceeded()
-            .or_else(|| is_rapid.then_some(Defence::RapidReset))
+        wasted >= self.connection.listener.limits.http2.cancelled
+            && wasted.saturating_mul(2) > served + refusals.count()
+    }
+
+    /// A defence has ended the connection.
+    fn defended(&self, worker: &Worker, defence: Defence) {
+        let defence = defence.word();
+        tracing::debug!(defence, client = %self.connection.client, "HTTP/2 connection ended");
+        self.connection
+            .listener
+            .metrics
+            .http2_defended(worker.id, defence);
     }
 
     /// Ends the connection with what is under way on it.
-    fn leave_at_once(&self, io: &mut ::h2::server::Connection<Watched, Bytes>) {
-        io.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    fn leave_at_once(&self) {
+        self.http2.leave_at_once();
         self.leaving.set(true);
-        if self.streams.get() == 0 {
-            self.deadline.set(Instant::now() + GOODBYE);
-        }
+        self.deadline.set(Instant::now() + GOODBYE);
     }
 }
 
 /// What a connection's task is woken for.
 enum Next {
-    Stream(Option<Result<Box<Asked>, ::h2::Error>>),
-    /// The client wants more than its share.
-    Defend(Defence),
+    Turn(Box<Turn>),
+    /// The client gives up most of what it asks for.
+    Rapid,
     /// The client takes too long over a head.
     HeadTimeout,
     /// The client takes too long over what it was answered.
@@ -300,30 +308,16 @@ impl HeadTimer {
     }
 }
 
-/// A request on a new stream, and the way to answer it.
-struct Asked {
-    request: ::http::Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-}
-
-async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Box<Asked>) {
-    let Asked { request, respond } = *asked;
+async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Asked) {
+    let Asked {
+        stream,
+        mut scratch,
+        length,
+    } = asked;
     let _open = StreamOpen(&shared);
     let started = Instant::now();
-    let (parts, body) = request.into_parts();
-    let complete = body.is_end_stream();
-    let limits = &shared.connection.listener.limits.head;
-    let mut scratch = worker.scratch();
-    scratch.request.clear();
-    let length = request_from_h2(&parts, &mut scratch.request, limits).and_then(|()| {
-        if complete {
-            Ok(BodyLength::Empty)
-        } else {
-            request_body(&scratch.request)
-        }
-    });
     let deadline = worker.deadlines.register();
-    let mut client = ClientH2::new(body, respond, length.ok(), complete, &shared.watch);
+    let mut client = ClientH2::new(stream);
     let mut recorded = Recorded::begin(&worker, &shared.connection, &mut scratch, started);
     let mut carrier = Carrier::new(&worker, &mut client, &deadline, &mut recorded);
     let outcome = match length {

@@ -1,14 +1,11 @@
 //! The endpoint's side of one exchange, over either protocol.
 
 use std::{
-    future::Future,
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use ::h2::client::ResponseFuture;
 use bytes::{Buf, Bytes};
 
 use super::{
@@ -17,7 +14,7 @@ use super::{
     conduit::Conduit,
     connect::{Patience, connect, pool_key, stream_slot},
     h1::{End, H1, SMALL},
-    h2::{H2, stream_fault},
+    h2::Stream,
     places::leave,
     pool::{PoolKey, StreamSlot},
     worker::Worker,
@@ -28,13 +25,13 @@ use crate::{
     http::{
         BodyLength, Fields, HeadLimits, Method, RequestHead, ResponseHead,
         h1::{self, ConnectionHeader, Framing, HeadScan},
-        h2, keep_alive, response_body,
+        keep_alive, response_body,
     },
     snapshot::{Protocol, Upstream},
 };
 
 /// What an endpoint's head may be.
-const HEAD_LIMITS: HeadLimits = HeadLimits {
+pub(crate) const HEAD_LIMITS: HeadLimits = HeadLimits {
     bytes: 64 * 1024,
     fields: 128,
     target: 8 * 1024,
@@ -127,9 +124,8 @@ impl<'a> UpstreamSide<'a> {
             self.endpoint.metrics.connection_reused(self.worker.id);
         }
         Ok(RemoteH2 {
-            stream: H2::new(End::Endpoint),
+            stream: None,
             slot,
-            response: None,
             connect_time: (!open).then(|| patience.began.elapsed()),
             heard: false,
             grpc_status: None,
@@ -332,22 +328,13 @@ impl Sink for RemoteH1<'_> {
 /// An endpoint over HTTP/2.
 #[derive(Debug)]
 pub(crate) struct RemoteH2 {
-    stream: H2,
+    /// Before the slot: it has ended before its place is free.
+    stream: Option<Stream>,
     slot: StreamSlot,
-    response: Option<ResponseFuture>,
     connect_time: Option<Duration>,
     heard: bool,
     grpc_status: Option<u32>,
     asserted: Asserted,
-}
-
-impl RemoteH2 {
-    fn fault(&self, error: &::h2::Error) -> Fault {
-        if error.is_io() || error.is_go_away() {
-            self.slot.0.closed.set(true);
-        }
-        stream_fault(End::Endpoint, error)
-    }
 }
 
 impl Remote for RemoteH2 {
@@ -361,25 +348,14 @@ impl Remote for RemoteH2 {
         length: BodyLength,
         exchange: &Exchange,
     ) -> Result<(), Fault> {
-        let request = h2::request_to_h2(head, exchange.scheme()).map_err(Fault::Request)?;
         let bodiless = matches!(length, BodyLength::Empty | BodyLength::Exact(0));
-        let mut send = self.slot.0.send.clone();
-        match send.send_request(request, bodiless) {
-            Ok((response, body)) => {
-                self.response = Some(response);
-                if !bodiless {
-                    // Here trailers can follow a body of known length, too.
-                    self.asserted = Asserted::by(head);
-                    self.stream.promise_body(body);
-                }
-                Ok(())
-            }
-            Err(_) => {
-                // The connection takes no more streams: this one was never on the wire.
-                self.slot.0.closed.set(true);
-                Err(Fault::UpstreamRefused)
-            }
+        let http2 = &self.slot.0.http2;
+        self.stream = Some(http2.open(head, exchange.scheme(), bodiless)?);
+        if !bodiless {
+            // Here trailers can follow a body of known length, too.
+            self.asserted = Asserted::by(head);
         }
+        Ok(())
     }
 
     fn poll_head(
@@ -388,46 +364,25 @@ impl Remote for RemoteH2 {
         method: &Method,
         head: &mut ResponseHead,
     ) -> Poll<Result<BodyLength, Fault>> {
-        let Some(response) = &mut self.response else {
+        let Some(stream) = &self.stream else {
             return Poll::Ready(Err(Fault::Internal));
         };
-        if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
-            self.heard = true;
-            let (parts, ()) = interim.into_parts();
-            // HTTP/2 has no such status (RFC 9113 section 8.6): there is no connection to switch.
-            if parts.status == ::http::StatusCode::SWITCHING_PROTOCOLS {
-                return Poll::Ready(Err(Fault::UpstreamProtocol));
-            }
-            return Poll::Ready(
-                h2::response_from_h2(&parts, head)
-                    .map(|()| BodyLength::Empty)
-                    .map_err(Fault::UpstreamMalformed),
-            );
+        let complete = ready!(stream.poll_head(cx, head))?;
+        self.heard = true;
+        if head.status < 200 {
+            return Poll::Ready(Ok(BodyLength::Empty));
         }
-        let answered = ready!(Pin::new(response).poll(cx));
-        match answered {
-            Ok(answer) => {
-                self.heard = true;
-                let (parts, body) = answer.into_parts();
-                if let Err(error) = h2::response_from_h2(&parts, head) {
-                    return Poll::Ready(Err(Fault::UpstreamMalformed(error)));
-                }
-                let complete = body.is_end_stream();
-                self.stream.expect_body(body, complete);
-                let length = response_body(method, head).map(|length| match length {
-                    // A stream has an end of its own, so no length is needed to find it.
-                    BodyLength::UntilClose if complete => BodyLength::Exact(0),
-                    BodyLength::UntilClose => BodyLength::Chunked,
-                    known => known,
-                });
-                Poll::Ready(length.map_err(Fault::UpstreamMalformed))
-            }
-            Err(error) => Poll::Ready(Err(self.fault(&error))),
-        }
+        let length = response_body(method, head).map(|length| match length {
+            // A stream has an end of its own, so no length is needed to find it.
+            BodyLength::UntilClose if complete => BodyLength::Exact(0),
+            BodyLength::UntilClose => BodyLength::Chunked,
+            known => known,
+        });
+        Poll::Ready(length.map_err(Fault::UpstreamMalformed))
     }
 
     fn is_touched(&self) -> bool {
-        self.response.is_some()
+        self.stream.is_some()
     }
 
     fn has_heard(&self) -> bool {
@@ -443,27 +398,34 @@ impl Remote for RemoteH2 {
 
 impl Source for RemoteH2 {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Fault>> {
-        self.stream.poll_fill(cx)
+        match &mut self.stream {
+            Some(stream) => stream.poll_fill(cx),
+            None => Poll::Ready(Err(Fault::Internal)),
+        }
     }
 
     fn chunk(&self) -> &[u8] {
-        self.stream.chunk()
+        self.stream.as_ref().map_or(&[], Stream::chunk)
     }
 
     fn consume(&mut self, bytes: usize) {
-        self.stream.consume(bytes);
+        if let Some(stream) = &mut self.stream {
+            stream.consume(bytes);
+        }
     }
 
     fn take(&mut self, most: usize) -> Bytes {
-        self.stream.take(most)
+        let stream = self.stream.as_mut();
+        stream.map(|stream| stream.take(most)).unwrap_or_default()
     }
 
     fn ends_after(&self, bytes: usize) -> bool {
-        self.stream.ends_after(bytes)
+        let stream = self.stream.as_ref();
+        stream.is_some_and(|stream| stream.ends_after(bytes))
     }
 
     fn trailers(&mut self) -> Option<Fields> {
-        let trailers = self.stream.trailers();
+        let trailers = self.stream.as_mut().and_then(Stream::trailers);
         self.grpc_status = trailers.as_ref().and_then(grpc_status);
         trailers
     }
@@ -475,21 +437,21 @@ impl Sink for RemoteH2 {
         cx: &mut Context<'_>,
         source: &mut S,
     ) -> Poll<Result<(), Fault>> {
-        self.stream.poll_accept(cx, source)
+        match &mut self.stream {
+            Some(stream) => stream.poll_accept(cx, source),
+            None => Poll::Ready(Err(Fault::Internal)),
+        }
     }
 
     fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Fault> {
-        self.stream.finish(self.asserted.keep(trailers).as_ref())
+        match &mut self.stream {
+            Some(stream) => stream.finish(self.asserted.keep(trailers).as_ref()),
+            None => Err(Fault::Internal),
+        }
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.stream.poll_flush(cx)
-    }
-}
-
-impl Drop for RemoteH2 {
-    fn drop(&mut self) {
-        // A body that nobody continues must not look complete to the endpoint.
-        self.stream.reset(::h2::Reason::CANCEL);
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        // The connection's own task writes.
+        Poll::Ready(Ok(()))
     }
 }

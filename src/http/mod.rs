@@ -1,8 +1,8 @@
 //! Messages: heads, fields, body framing and the HTTP/1 codec, all without I/O.
 //!
 //! A message of any protocol version becomes a [`RequestHead`] or a [`ResponseHead`]; what has become one has passed
-//! the grammar. Nothing leaves but through the writers in [`h1`] and the conversions in [`h2`], which keep every byte
-//! outside the grammar back. Inside this module the `http` crate is `::http`.
+//! the grammar. Nothing leaves but through the writers in [`h1`] and [`h2`], which keep every byte outside the grammar
+//! back. Inside this module the `http` crate is `::http`.
 
 mod error;
 mod fields;
@@ -19,6 +19,8 @@ mod connection;
 mod cookies;
 mod framing;
 mod trailers;
+
+mod hpack;
 
 pub mod h1;
 pub mod h2;

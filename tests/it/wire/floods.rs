@@ -46,7 +46,7 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 
 /// The error codes that clients are told.
-const PROTOCOL_ERROR: u32 = 1;
+const STREAM_CLOSED: u32 = 5;
 const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -394,7 +394,7 @@ async fn case_29_a_head_after_the_end_breaks_the_connection_and_nothing_else() {
     raw.headers(1, &[(b"x", b"y")], true).await;
     let end = raw.end_of(1).await;
     assert!(
-        matches!(end, StreamEnd::GoAway(PROTOCOL_ERROR) | StreamEnd::Reset(_)),
+        matches!(end, StreamEnd::GoAway(STREAM_CLOSED) | StreamEnd::Reset(_)),
         "{end:?}"
     );
     assert_eq!(target.gateway.records(2).await.len(), 2);

@@ -127,19 +127,19 @@ fn malformed_heads() -> Vec<Case> {
             "a capital",
             [get(&[(b"X-Y", b"a")])],
             "400",
-            "h2_protocol_error",
+            "h2_malformed_head",
         ),
         case(
             "an empty name",
             [get(&[(b"", b"a")])],
             "400",
-            "h2_protocol_error",
+            "h2_malformed_head",
         ),
         case(
             "a line end in a value",
             [get(&[(b"x", b"a\r\nb")])],
             "400",
-            "h2_protocol_error",
+            "h2_malformed_head",
         ),
     ]
 }
@@ -178,21 +178,35 @@ fn broken_frames() -> Vec<Case> {
             "a continuation of another head",
             vec![half.clone(), frame(CONTINUATION, END_HEADERS, 3, &[0x84])],
         ),
-        protocol(
+        case(
             "an index that names nothing",
-            vec![frame(HEADERS, WHOLE, 1, &[0xff, 0xff, 0x7f])],
+            [frame(HEADERS, WHOLE, 1, &[0xff, 0xff, 0x7f])],
+            "400",
+            "h2_compression",
         ),
-        protocol("a short ping", vec![frame(PING, 0, 0, b"short")]),
-        protocol(
+        case(
+            "a short ping",
+            [frame(PING, 0, 0, b"short")],
+            "400",
+            "h2_frame_size",
+        ),
+        case(
             "settings of a broken size",
-            vec![frame(SETTINGS, 0, 0, &[0; 5])],
+            [frame(SETTINGS, 0, 0, &[0; 5])],
+            "400",
+            "h2_frame_size",
         ),
         protocol("settings on a stream", vec![frame(SETTINGS, 0, 1, &[])]),
         protocol(
             "a window that grows by nothing",
             vec![frame(WINDOW_UPDATE, 0, 0, &[0; 4])],
         ),
-        protocol("a short priority", vec![frame(PRIORITY, 0, 1, &[0; 3])]),
+        case(
+            "a short priority",
+            [frame(PRIORITY, 0, 1, &[0; 3])],
+            "400",
+            "h2_frame_size",
+        ),
         case(
             "a window that grows too far",
             [frame(WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes())],
@@ -273,7 +287,7 @@ fn broken_bodies() -> Vec<Case> {
             "a connection that breaks under a request",
             [post(b"/held", &[]), frame(PING, 0, 0, b"short")],
             "400",
-            "h2_protocol_error",
+            "h2_frame_size",
         ),
     ]
 }

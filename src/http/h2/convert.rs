@@ -9,14 +9,14 @@ use ::http::uri::{Authority, PathAndQuery, Scheme};
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request, response};
 use bytes::Bytes;
 
-use super::connection::is_connection_specific;
-use super::error::HeadError;
-use super::fields::{Field, Fields, Known, Origin};
-use super::grammar::{escape, is_token, repair_value, trim};
-use super::head::{Method, RequestHead, ResponseHead, TargetForm, Version};
-use super::limits::HeadLimits;
-use super::target::{TargetAuthority, read_authority_form, read_host_field, read_resource};
-use super::trailers::is_allowed;
+use super::super::connection::is_connection_specific;
+use super::super::error::HeadError;
+use super::super::fields::{Field, Fields, Known, Origin};
+use super::super::grammar::{escape, is_token, repair_value, trim};
+use super::super::head::{Method, RequestHead, ResponseHead, TargetForm, Version};
+use super::super::limits::HeadLimits;
+use super::super::target::{TargetAuthority, read_authority_form, read_host_field, read_resource};
+use super::super::trailers::is_allowed;
 
 /// Fills `head` from a request that came over HTTP/2. What was in `head` before is forgotten, its memory used again.
 ///

@@ -16,8 +16,8 @@ use std::{
 
 use portcullis::{
     balance::{
-        ConnectionId, Endpoint, EndpointStates, Member, Metadata, Percent, PickContext, Policy,
-        Pool, Settings, StickyKey, SubsetFallback, SubsetSettings, ZoneSettings,
+        ConnectionId, Endpoint, EndpointId, EndpointStates, Member, Metadata, Percent, PickContext,
+        Policy, Pool, Settings, StickyKey, SubsetFallback, SubsetSettings, ZoneSettings,
     },
     compile::{Stores, TlsStore},
     control,
@@ -273,7 +273,7 @@ fn pool(settings: &Settings, count: u16) -> Pool {
                 address,
                 weight: u32::from(number % 7 + 1),
                 connection: ConnectionId(0),
-                state: states.endpoint("picks", address),
+                state: states.endpoint("picks", EndpointId::at(address)),
                 metrics: metrics.endpoint(&address.to_string()),
             },
             metadata: Metadata {
@@ -413,7 +413,7 @@ impl Gateway {
         std::fs::write(folder.path().join("sticky.key"), SECRET).unwrap();
         let key = StickyKey::new(SECRET, "sessions");
         let mut session = Vec::new();
-        key.write(key.id(origin), None, &mut session);
+        key.write(key.id(&EndpointId::at(origin)), None, &mut session);
 
         let metrics = Arc::new(Metrics::new(1));
         let stores = Stores {

@@ -176,10 +176,10 @@ fn leave_for_streams(
     endpoint: &Endpoint,
     shared: &Shared,
 ) -> Result<OpenConnection, Fault> {
+    endpoint.state.bells().add(&worker.bell);
     let Some(limits) = places::limits(upstream) else {
         return Ok(OpenConnection::counted(endpoint));
     };
-    limits.load.bells().add(&worker.bell);
     match places::at_once(worker, endpoint, limits) {
         Ok(open) => Ok(open),
         Err(_) if shared.is_empty() => Ok(OpenConnection::counted(endpoint)),

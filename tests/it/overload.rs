@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::harness::{
-    Client, EchoClient, EchoOrigin, Gate, Gateway, H2Client, Origin, RawOrigin, Request,
-    ResponseMessage, Text, WebSocketOrigin, ok, refusing_address, websocket, within,
+    Client, EchoClient, EchoOrigin, Gate, Gateway, H2Answer, H2Client, H2Origin, Origin, RawOrigin,
+    Request, ResponseMessage, Text, WebSocketOrigin, h2_request, ok, refusing_address, websocket,
+    within,
 };
 
 /// One route to one upstream, which has these lines.
@@ -795,4 +796,102 @@ async fn all_connections_of_an_upstream_have_a_limit() {
     }
     assert!(!a.seen().is_empty() && !b.seen().is_empty());
     opened_more_than_one(&gateway).await;
+}
+
+#[tokio::test]
+async fn an_upstream_has_its_connections_for_itself() {
+    let gate = Gate::new();
+    let pass = gate.clone();
+    let origin = Origin::http(move |seen| {
+        let pass = pass.clone();
+        async move {
+            if seen.target == "/held" {
+                pass.pass().await;
+            }
+            ok("ok")
+        }
+    })
+    .await;
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "few"
+        upstream = "few"
+        [[route]]
+        name = "held"
+        path = "/held"
+        upstream = "many"
+        [upstream.few]
+        endpoints = ["<origin>"]
+        limits = { endpoint_connections = 1 }
+        connect_timeout = "1s"
+        [upstream.many]
+        endpoints = ["<origin>"]
+        "#,
+        &[("origin", &origin)],
+    )
+    .await;
+    assert_eq!(gateway.get("/").await.status, 200);
+    gateway.records(1).await;
+    // The connection that is idle by now is not the other's to use.
+    let held = begin(&gateway, "/held").await;
+    gate.reached(1).await;
+    assert_eq!(gateway.get("/").await.status, 200);
+    gate.open();
+    assert_eq!(end(held).await.status, 200);
+    assert_eq!(origin.connections(), 2);
+}
+
+/// A worker has one connection at least, and no more streams than it carries.
+#[tokio::test]
+async fn connections_over_http2_have_a_limit() {
+    const STREAMS: usize = 100;
+    let gate = Gate::new();
+    let pass = gate.clone();
+    let origin = H2Origin::start(move |mut exchange| {
+        let pass = pass.clone();
+        async move {
+            exchange.body().await;
+            pass.pass().await;
+            exchange.answer(200, "ok");
+        }
+    })
+    .await;
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 1
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        max_streams = 1000
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<origin>"]
+        protocol = "h2c"
+        limits = { connections = 1 }
+        connect_timeout = "100ms"
+        "#,
+        &[("origin", &origin)],
+    )
+    .await;
+    let client = H2Client::connect(gateway.web().await).await;
+    let mut held = Vec::new();
+    for count in 1..=STREAMS {
+        let request = h2_request("GET", "/").body(()).expect("a request");
+        held.push(client.open(request, true).await.0);
+        gate.reached(count).await;
+    }
+    assert_eq!(client.get("/").await.status, 503);
+    gateway.records(1).await;
+    assert_eq!(reasons(&gateway, 1).await, ["upstream_overloaded"]);
+    gate.open();
+    for answer in held {
+        let answer = H2Answer::read(answer).await.expect("an answer");
+        assert_eq!(answer.status, 200);
+    }
+    assert_eq!(client.get("/").await.status, 200);
+    assert_eq!(origin.connections(), 1);
 }

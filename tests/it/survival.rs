@@ -83,6 +83,7 @@ const THREE: &str = r#"
     upstream = "other"
     [upstream.app]
     endpoints = ["<a>", "<b>", "<c>"]
+    protocol = "<protocol>"
     response_timeout = "1s"
     outlier = { consecutive_failures = 3, ejection_time = "1h", max_ejection_time = "1h" }
     [upstream.other]
@@ -100,13 +101,15 @@ struct UnderLoad {
     _other: Origin,
 }
 
-async fn under_load() -> UnderLoad {
+/// The protocol is the one that the endpoints are asked in.
+async fn under_load(protocol: &str) -> UnderLoad {
     let endpoints = [process("a").await, process("b").await, process("c").await];
     let [a, b, c] = &endpoints;
     let other = Origin::answering("other").await;
     let gateway = Gateway::start(
         THREE,
         &[
+            ("protocol", &protocol),
             ("a", &a.web().await),
             ("b", &b.web().await),
             ("c", &c.web().await),
@@ -128,13 +131,22 @@ async fn under_load() -> UnderLoad {
 
 #[tokio::test]
 async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_flight_there() {
+    killing_one_of_three("http/1.1").await;
+}
+
+#[tokio::test]
+async fn case_77_killing_one_of_three_endpoints_over_http2_costs_what_was_in_flight_there() {
+    killing_one_of_three("h2c").await;
+}
+
+async fn killing_one_of_three(protocol: &str) {
     let UnderLoad {
         gateway,
         endpoints: [_a, b, _c],
         load,
         elsewhere,
         _other,
-    } = under_load().await;
+    } = under_load(protocol).await;
     b.signal("KILL").await;
     let killed = Instant::now();
     within("the end of requests to the dead endpoint", async {
@@ -168,13 +180,22 @@ async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_fli
 
 #[tokio::test]
 async fn only_the_requests_of_a_frozen_endpoint_time_out() {
+    freezing_one_of_three("http/1.1").await;
+}
+
+#[tokio::test]
+async fn only_the_streams_of_a_frozen_endpoint_time_out() {
+    freezing_one_of_three("h2c").await;
+}
+
+async fn freezing_one_of_three(protocol: &str) {
     let UnderLoad {
         gateway,
         endpoints: [_a, b, _c],
         load,
         elsewhere,
         _other,
-    } = under_load().await;
+    } = under_load(protocol).await;
     // A frozen process takes connections, since the kernel does that, and never says a word.
     b.signal("STOP").await;
     within("the ejection of the frozen endpoint", async {

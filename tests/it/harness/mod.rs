@@ -29,7 +29,7 @@ pub(crate) use connection::{Broken, Connection};
 pub(crate) use gateway::{CommandOutput, Gateway, portcullis};
 pub(crate) use grpc::{EchoClient, EchoOrigin, Text};
 pub(crate) use grpc_health::GrpcHealth;
-pub(crate) use h2::{H2Answer, H2Client, H2Origin, h2_request};
+pub(crate) use h2::{H2Answer, H2Client, H2Exchange, H2Origin, h2_request};
 pub(crate) use message::{Fields, Length, RequestMessage, ResponseMessage};
 pub(crate) use metrics::Samples;
 pub(crate) use name_server::NameServer;

@@ -43,7 +43,7 @@ static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const HTTP1: f64 = 4.0;
 const HTTP1_BODIES: f64 = 4.0;
 const HTTP1_TLS: f64 = 6.0;
-const HTTP2_TLS: f64 = 15.0;
+const HTTP2_TLS: f64 = 10.0;
 
 /// What an idle connection may hold, in bytes.
 const IDLE: usize = 1_200;

@@ -5,6 +5,7 @@ mod floods;
 mod framing;
 mod http2;
 mod http2_records;
+mod http2_spec;
 mod oracle;
 mod paths;
 mod policy;

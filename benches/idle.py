@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Memory that idle keep-alive connections cost: 10,000 of them, each after one request, plain and over TLS.
 
-The figure is how much the proxy's resident memory grew while they were opened. Fewer are used, and said, where the limit
-of open files does not allow as many. A proxy may have dropped nothing meanwhile.
+There are two figures: how much the proxy's resident memory grew while they were opened, and how large it is with them. A
+proxy that makes room for its connections when it starts grows little, and is large from the beginning: the second figure
+tells. Fewer are used, and said, where the limit of open files does not allow as many. A proxy may have dropped nothing
+meanwhile.
 """
 
 import selectors
@@ -18,6 +20,17 @@ from report import save, table
 
 REQUEST = b"GET /small HTTP/1.1\r\nHost: localhost\r\nUser-Agent: idle\r\nAccept: */*\r\n\r\n"
 WARM_UP = 100
+
+
+# The heads of the table, and which figure stands under each.
+COLUMNS = {"grown MB": "grown_mb", "bytes each": "bytes_each", "ratio": "ratio_to_best_peer", "RSS MB": "rss_mb",
+           "RSS ratio": "rss_ratio_to_best_peer"}
+
+
+def ratio(peers, row, figure):
+    """A figure beside the best of the others."""
+    others = [other[figure] for name, other in peers.items() if name not in OURS]
+    return row[figure] / min(others) if others and min(others) > 0 else None
 
 
 def ask(connection):
@@ -38,7 +51,7 @@ def opened(port, context):
 
 
 def measure(peer, port, count, context):
-    """How much the proxy grew, in bytes, for that many connections; the first ones warm it up."""
+    """The bytes that the proxy had before that many connections and with them; the first ones warm it up."""
     kept = []
     try:
         for _ in range(WARM_UP):
@@ -49,14 +62,14 @@ def measure(peer, port, count, context):
             kept.append(opened(port, context))
             ask(kept[-1])
         time.sleep(1)
-        grown = resident(peer.pids()) - before
+        after = resident(peer.pids())
         with selectors.DefaultSelector() as selector:
             for connection in kept:
                 selector.register(connection, selectors.EVENT_READ)
             # TLS tickets may wait to be read; an end may not.
             if any(key.fileobj.recv(1) == b"" for key, _ in selector.select(0) if not context):
                 raise Failed("the proxy closed connections meanwhile")
-        return grown
+        return before, after
     finally:
         for connection in kept:
             connection.close()
@@ -80,18 +93,20 @@ def main():
                 origins = start_origins(stage, args.load)
                 peer = PEERS[name](name, World(stage.folder, origins), binary).start(stage)
                 try:
-                    grown = measure(peer, peer.world.ports[kind], count, context if kind == "tls" else None)
+                    before, after = measure(peer, peer.world.ports[kind], count, context if kind == "tls" else None)
                 except (Failed, OSError) as error:
                     print(f"{kind}, {name}: {error}")
                     continue
-            figures.setdefault(kind, {})[name] = {"grown_mb": grown / 1e6, "bytes_each": grown / count}
+            grown = after - before
+            figures.setdefault(kind, {})[name] = {"grown_mb": grown / 1e6, "bytes_each": grown / count,
+                                                  "rss_before_mb": before / 1e6, "rss_mb": after / 1e6}
     rows = []
     for kind, peers in figures.items():
-        others = [row["grown_mb"] for name, row in peers.items() if name not in OURS]
         for name, row in peers.items():
-            row["ratio_to_best_peer"] = row["grown_mb"] / min(others) if others and min(others) > 0 else None
-            rows.append([kind, name, row["grown_mb"], row["bytes_each"], row["ratio_to_best_peer"]])
-    print(table(["kind", "proxy", "MB", "bytes each", "ratio"], rows))
+            row["ratio_to_best_peer"] = ratio(peers, row, "grown_mb")
+            row["rss_ratio_to_best_peer"] = ratio(peers, row, "rss_mb")
+            rows.append([kind, name, *[row[key] for key in COLUMNS.values()]])
+    print(table(["kind", "proxy", *COLUMNS], rows))
     save("idle", args, found, {"connections": count, "kinds": figures})
 
 

@@ -122,9 +122,9 @@ def policies(run):
 
 
 def idle(run):
-    rows = [[kind, peer, row["grown_mb"], row["bytes_each"], row["ratio_to_best_peer"]]
+    rows = [[kind, peer, row["grown_mb"], row["bytes_each"], row["ratio_to_best_peer"], row["rss_mb"], row["rss_ratio_to_best_peer"]]
             for kind, peers in run["kinds"].items() for peer, row in peers.items()]
-    heads = ["kind", "proxy", "MB", "bytes each", "ratio"]
+    heads = ["kind", "proxy", "grown MB", "bytes each", "ratio", "RSS MB", "RSS ratio"]
     return f"## Memory of {run['connections']} idle connections\n\n{markdown(heads, rows)}"
 
 

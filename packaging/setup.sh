@@ -77,7 +77,13 @@ wall_scanner() {
     [ -x "$folder/bin/sslyze" ] && return
     [ -x "$folder/bin/pip" ] || python3 -m venv "$folder"
     say "installing sslyze into target/wall"
-    "$folder/bin/pip" install --quiet --disable-pip-version-check sslyze
+    "$folder/bin/pip" install --quiet --disable-pip-version-check "$@" sslyze
+}
+
+# One test runs it, where it can be had: PyPI may be out of reach, and is not asked twice.
+test_scanner() {
+    python3 -c 'import ensurepip' >/dev/null 2>&1 && wall_scanner --timeout 5 --retries 0 \
+        || say "sslyze cannot be had: the test that runs it sees nothing"
 }
 
 # What reads the profiles of an instrumented build. Without it, the plain release build is measured.
@@ -162,6 +168,9 @@ main() {
     fi
     if [ "$purpose" = fuzz ]; then
         fuzz_driver
+    fi
+    if [ "$purpose" = test ]; then
+        test_scanner
     fi
     if [ "$purpose" = wall ]; then
         wall_scanner

@@ -9,15 +9,15 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     num::NonZeroUsize,
-    process::Command,
+    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use portcullis::{
     balance::{
-        ConnectionId, Endpoint, EndpointStates, Member, Metadata, Percent, PickContext, Policy,
-        Pool, Settings, StickyKey, SubsetFallback, SubsetSettings, ZoneSettings,
+        ConnectionId, Endpoint, EndpointId, EndpointStates, Member, Metadata, Percent, PickContext,
+        Policy, Pool, Settings, StickyKey, SubsetFallback, SubsetSettings, ZoneSettings,
     },
     compile::{Stores, TlsStore},
     control,
@@ -43,7 +43,11 @@ static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const HTTP1: f64 = 4.0;
 const HTTP1_BODIES: f64 = 4.0;
 const HTTP1_TLS: f64 = 6.0;
-const HTTP2_TLS: f64 = 15.0;
+const HTTP2_TLS: f64 = 10.0;
+
+/// What an idle connection may hold, in bytes.
+const IDLE: usize = 1_200;
+const IDLE_TLS: usize = 8_400;
 
 /// Exchanges before counting: buffers, heads and cells exist then.
 const WARM_UP: usize = 300;
@@ -89,7 +93,90 @@ fn an_exchange_allocates_no_more_than_it_did() {
     held("HTTP/2 over TLS", HTTP2_TLS, |exchanges| {
         h2load(gateway.tls, exchanges, &[]);
     });
+    idle_connections_hold_little("plain", gateway.plain, IDLE);
+    idle_connections_hold_little("TLS", gateway.tls, IDLE_TLS);
 }
+
+/// What connections hold between two exchanges, those of a process that opens so many and leaves them alone.
+fn idle_connections_hold_little(kind: &str, address: SocketAddr, most: usize) {
+    // What the first ones make, all others use.
+    let _first = Idle::open(kind, address);
+    let before = live();
+    let _counted = Idle::open(kind, address);
+    // The last answers have come, but the gateway may still be putting things away.
+    let begun = Instant::now();
+    let each = loop {
+        let each = live().saturating_sub(before) / CONNECTIONS;
+        if each <= most || begun.elapsed() > Duration::from_secs(20) {
+            break each;
+        }
+        std::thread::yield_now();
+    };
+    println!("{kind}: an idle connection holds {each} bytes");
+    assert!(
+        each <= most,
+        "{kind}: an idle connection holds {each} bytes, {most} are allowed"
+    );
+    assert!(each > 0, "{kind}: nothing was counted");
+}
+
+/// The bytes that are allocated at this moment.
+fn live() -> usize {
+    let stats = COUNTED.stats();
+    stats
+        .bytes_allocated
+        .saturating_sub(stats.bytes_deallocated)
+}
+
+/// Connections that have had one exchange each, of a process of their own, which ends with this.
+struct Idle(Child);
+
+impl Idle {
+    fn open(kind: &str, address: SocketAddr) -> Self {
+        let mut process = Command::new("python3")
+            .args(["-c", OPEN, kind, &address.port().to_string()])
+            .arg(CONNECTIONS.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 is there");
+        let mut told = [0; 5];
+        let out = process.stdout.as_mut().unwrap();
+        out.read_exact(&mut told).expect("all connections are open");
+        Self(process)
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const CONNECTIONS: usize = 256;
+
+const OPEN: &str = r#"
+import socket, ssl, sys
+kind, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+kept = []
+for _ in range(count):
+    connection = socket.create_connection(("127.0.0.1", port), 20)
+    if kind == "TLS":
+        connection = context.wrap_socket(connection, server_hostname="localhost")
+    connection.sendall(b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n" + b"x" * 130):
+        piece = connection.recv(4096)
+        assert piece, "the gateway closed a connection"
+        answer += piece
+    kept.append(connection)
+sys.stdout.write("open\n")
+sys.stdout.flush()
+sys.stdin.read()
+"#;
 
 /// A pick and its lease, by each policy, in a small pool and in a large one, with everything that a pool can have.
 fn picks_allocate_nothing() {
@@ -186,7 +273,7 @@ fn pool(settings: &Settings, count: u16) -> Pool {
                 address,
                 weight: u32::from(number % 7 + 1),
                 connection: ConnectionId(0),
-                state: states.endpoint("picks", address),
+                state: states.endpoint("picks", EndpointId::at(address)),
                 metrics: metrics.endpoint(&address.to_string()),
             },
             metadata: Metadata {
@@ -326,7 +413,7 @@ impl Gateway {
         std::fs::write(folder.path().join("sticky.key"), SECRET).unwrap();
         let key = StickyKey::new(SECRET, "sessions");
         let mut session = Vec::new();
-        key.write(key.id(origin), None, &mut session);
+        key.write(key.id(&EndpointId::at(origin)), None, &mut session);
 
         let metrics = Arc::new(Metrics::new(1));
         let stores = Stores {
@@ -335,7 +422,7 @@ impl Gateway {
             endpoints: EndpointStates::default(),
             tls: TlsStore::default(),
         };
-        let (snapshot, _) = control::first(&path, &stores).unwrap();
+        let (snapshot, _) = control::first(control::Files::read(&path), &stores).unwrap();
         let plans = snapshot.listeners.clone();
         let cell = SnapshotCell::new(snapshot);
         let sink = stores.access_logs.as_ref().unwrap();
@@ -347,7 +434,7 @@ impl Gateway {
             (Instant::now(), &Arc::new(Pressure::new(1))),
         )
         .unwrap();
-        let places = Arc::new(Places::new(100));
+        let places = Arc::new(Places::new(2_000));
         let open = |name: &str| {
             let plan = plans.iter().find(|plan| &*plan.name == name).unwrap();
             let bound = bind(name, plan.address, NonZeroUsize::MIN).unwrap();
@@ -356,7 +443,7 @@ impl Gateway {
                 name: None,
             };
             let gate = Gate {
-                admission: Admission::new(&places, 100),
+                admission: Admission::new(&places, 2_000),
                 requests: RequestGate::open(),
             };
             workers.open(&key, plan, &gate, bound.sockets);
@@ -382,10 +469,12 @@ output = "access.log"
 [[listener]]
 name = "plain"
 address = "127.0.0.1:0"
+per_client = { max_connections = 2000 }
 
 [[listener]]
 name = "tls"
 address = "127.0.0.1:0"
+per_client = { max_connections = 2000 }
 [listener.tls]
 certificates = [{ certificate = "site.crt", key = "site.key" }]
 

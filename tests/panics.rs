@@ -147,7 +147,8 @@ fn case_89_a_panic_costs_one_exchange_or_one_connection() {
         endpoints: EndpointStates::default(),
         tls: TlsStore::default(),
     };
-    let (mut snapshot, _) = control::first(&path, &stores).expect("a snapshot");
+    let (mut snapshot, _) =
+        control::first(control::Files::read(&path), &stores).expect("a snapshot");
     mine(&mut snapshot);
     let plans = snapshot.listeners.clone();
     let cell = SnapshotCell::new(snapshot);

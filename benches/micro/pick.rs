@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use criterion::{BenchmarkId, Criterion};
 use portcullis::balance::{
-    ConnectionId, Endpoint, EndpointStates, Member, Metadata, Percent, PickContext, Policy, Pool,
-    Settings, StickyKey, SubsetFallback, SubsetSettings, ZoneSettings, key_hash,
+    ConnectionId, Endpoint, EndpointId, EndpointStates, Member, Metadata, Percent, PickContext,
+    Policy, Pool, Settings, StickyKey, SubsetFallback, SubsetSettings, ZoneSettings, key_hash,
 };
 use portcullis::observe::Metrics;
 
@@ -92,7 +92,7 @@ fn features(criterion: &mut Criterion) {
             for session in ["", " in a session"] {
                 let id = BenchmarkId::new(policy.as_str(), format!("{count}{session}"));
                 group.bench_function(id, |bencher| {
-                    let sticky = (!session.is_empty()).then(|| key.id(address(7)));
+                    let sticky = (!session.is_empty()).then(|| key.id(&EndpointId::at(address(7))));
                     let mut context = requests();
                     bencher.iter(|| {
                         pool.pick_for(&PickContext {
@@ -116,7 +116,7 @@ fn sticky(criterion: &mut Criterion) {
         ..Settings::default()
     };
     let pool = LazyCell::new(|| pool(&settings, many(), false));
-    let id = key.id(address(4_711));
+    let id = key.id(&EndpointId::at(address(4_711)));
     let mut cookie = Vec::new();
     key.write(id, None, &mut cookie);
     let mut group = criterion.benchmark_group("sticky");
@@ -183,7 +183,7 @@ fn pool(settings: &Settings, count: u32, uneven: bool) -> Pool {
                 address,
                 weight: if uneven { number % 7 + 1 } else { 1 },
                 connection: ConnectionId(0),
-                state: states.endpoint("bench", address),
+                state: states.endpoint("bench", EndpointId::at(address)),
                 metrics: metrics.endpoint(&address.to_string()),
             },
             metadata: Metadata {

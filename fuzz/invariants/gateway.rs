@@ -192,8 +192,8 @@ impl Bench {
             endpoints: EndpointStates::default(),
             tls: TlsStore::default(),
         };
-        let (snapshot, _) =
-            control::first(&path, &stores).unwrap_or_else(|found| panic!("{found}"));
+        let (snapshot, _) = control::first(control::Files::read(&path), &stores)
+            .unwrap_or_else(|found| panic!("{found}"));
         let plan = Arc::clone(&snapshot.listeners[0]);
         let cell = SnapshotCell::new(snapshot);
         let sink = stores.access_logs.as_ref().expect("the access log");

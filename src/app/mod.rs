@@ -4,7 +4,7 @@
 //! the runtimes of the control plane and asks `shutdown` when the process may end.
 
 mod data_plane;
-mod descriptors;
+pub(crate) mod descriptors;
 mod shutdown;
 
 use std::{
@@ -122,12 +122,8 @@ impl Gateway {
         let clock = Instant::now();
         let open_files = descriptors::raise();
         // The number of workers is written in the configuration, and the stores have a place for each worker.
-        let loaded = config::load(&path);
-        let workers = loaded
-            .config
-            .as_ref()
-            .and_then(|config| config.server.workers.as_deref().copied())
-            .map_or_else(cores, |workers| usize::from(workers.get()));
+        let files = control::Files::read(&path);
+        let workers = files.workers().map_or_else(cores, usize::from);
         let metrics = Arc::new(Metrics::new(workers));
         let access_logs =
             LogSink::start(metrics.gateway().access_log()).map_err(|error| StartError::System {
@@ -140,7 +136,7 @@ impl Gateway {
             tls: TlsStore::default(),
             access_logs: Some(access_logs),
         });
-        let (snapshot, origin) = control::first(&path, &stores).map_err(StartError::Config)?;
+        let (snapshot, origin) = control::first(files, &stores).map_err(StartError::Config)?;
         let log = start_log(&origin.config)?;
         descriptors::tell(open_files, &origin.config);
         let plans = snapshot.listeners.clone();

@@ -4,7 +4,6 @@
 //! all that are in flight, and a quarter more; what is above goes to the next in the table. So one hot key cannot
 //! overwhelm its endpoint, and a key whose endpoint is down has the same substitute every time.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::cursor::Cursor;
@@ -22,17 +21,10 @@ pub(super) struct Hash {
 }
 
 impl Hash {
-    pub(super) fn new(
-        endpoints: &[(SocketAddr, u32)],
-        bound: LoadBound,
-        cursor: Arc<Cursor>,
-    ) -> Self {
-        let identities: Vec<(u64, u32)> = endpoints
-            .iter()
-            .map(|(address, weight)| (identity(*address), *weight))
-            .collect();
+    /// The endpoints come as what their slots depend on, and their weights.
+    pub(super) fn new(endpoints: &[(u64, u32)], bound: LoadBound, cursor: Arc<Cursor>) -> Self {
         Self {
-            table: Maglev::new(&identities),
+            table: Maglev::new(endpoints),
             bound,
             cursor,
         }
@@ -84,11 +76,6 @@ pub fn key_hash(text: &[u8]) -> u64 {
     next_random(hash)
 }
 
-/// What the endpoint's slots depend on.
-fn identity(address: SocketAddr) -> u64 {
-    key_hash(address.to_string().as_bytes())
-}
-
 const FNV_OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01B3;
 /// How many slots are looked at before something else decides.
@@ -99,6 +86,7 @@ mod tests {
     use super::*;
     use crate::balance::testing::{Upstream, pool};
     use crate::balance::{PickContext, Policy, Pool, Settings};
+    use std::net::SocketAddr;
     use std::time::UNIX_EPOCH;
 
     fn unbounded() -> Settings {

@@ -9,14 +9,14 @@ use super::endpoint::Endpoint;
 use super::limits::Limits;
 use super::set::{Choice, Drawn};
 
-/// The right to use an endpoint for one attempt. The endpoint counts it as in flight until it is dropped.
+/// The right to use an endpoint for one attempt. The endpoint and its upstream count it as in flight until it is dropped.
 #[derive(Debug)]
 pub struct Lease {
     endpoint: Arc<Endpoint>,
     index: usize,
     /// Where the endpoint's set counts it too.
     counter: Option<Arc<Cursor>>,
-    /// What limits the upstream as a whole, if that counts it too.
+    /// What limits the upstream as a whole, if anything does. It counts the lease in any case.
     limits: Option<Arc<Limits>>,
     /// The leave of the upstream's breaker, if it has one.
     pass: Option<Pass>,
@@ -26,6 +26,7 @@ pub struct Lease {
 impl Lease {
     pub(super) fn take(endpoint: &Arc<Endpoint>, choice: Choice<'_>) -> Self {
         endpoint.state.taken();
+        endpoint.state.upstream().taken();
         Self::of_taken(endpoint, choice)
     }
 
@@ -40,12 +41,12 @@ impl Lease {
             Some(_) => {}
             None => endpoint.state.taken(),
         }
-        let mut lease = Self::of_taken(endpoint, choice);
         if limits.take() {
+            let mut lease = Self::of_taken(endpoint, choice);
             lease.limits = Some(Arc::clone(limits));
             return Some(lease);
         }
-        drop(lease);
+        endpoint.state.given_back();
         // The endpoint's place may have been missed while it was held here.
         limits.load.queue().call();
         None
@@ -140,9 +141,7 @@ impl Drop for Lease {
         if let Some(counter) = &self.counter {
             counter.given_back();
         }
-        // Last: whoever is called finds both places free.
-        if let Some(limits) = &self.limits {
-            limits.load.given_back();
-        }
+        // Last: whoever is called finds both places free. Also from a lease without limits: some may be new.
+        self.endpoint.state.upstream().given_back();
     }
 }

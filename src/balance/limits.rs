@@ -203,6 +203,26 @@ mod tests {
     }
 
     #[test]
+    fn limits_that_are_new_count_what_began_without_any() {
+        let upstream = Upstream::default();
+        let unlimited = upstream.pool(Policy::Random, &[1, 1]);
+        let mut held: Vec<_> = (0..2).map(|_| unlimited.lease(&ANY).unwrap()).collect();
+        let limits = limited(&upstream, 2, 0);
+        let pool = upstream.pool(settings(Policy::Random, limits), &[1, 1]);
+        assert_eq!(pool.lease(&ANY).unwrap_err(), Refusal::Full);
+        let waker = std::task::Waker::noop();
+        let ticket = upstream.load().queue().join(1, waker).unwrap();
+        assert!(ticket.is_turn(waker), "the first one looks for itself");
+        assert!(!ticket.is_turn(waker));
+        held.pop();
+        assert!(ticket.is_turn(waker), "and is called when a place is free");
+        held.push(pool.lease(&ANY).unwrap());
+        assert_eq!(pool.lease(&ANY).unwrap_err(), Refusal::Full);
+        drop(held);
+        assert_eq!(upstream.load().in_flight(), 0);
+    }
+
+    #[test]
     fn the_limit_that_was_found_out_holds_and_says_so() {
         let upstream = Upstream::default();
         let limits = |requests| Limits {

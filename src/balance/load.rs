@@ -11,8 +11,9 @@ use crate::observe::metrics::{BreakerFigures, UpstreamFigures};
 
 /// What is remembered of an upstream as a whole, by its name and across reloads.
 ///
-/// Workers write it with every lease, but only of upstreams that have limits. It is read by whoever picks, by scrapes and
-/// by the admin address, and dropped when neither a snapshot nor an endpoint has it any more.
+/// Workers write it with every lease, also of upstreams that have no limits: those that a reload adds hold for what is
+/// in flight by then. It is read by whoever picks within limits, by scrapes and by the admin address, and dropped when
+/// neither a snapshot nor an endpoint has it any more.
 #[derive(Debug, Default)]
 #[repr(align(128))] // Written with every pick: nothing else shall share its cache line.
 pub struct UpstreamLoad {
@@ -25,7 +26,7 @@ pub struct UpstreamLoad {
 }
 
 impl UpstreamLoad {
-    /// How many exchanges hold one of the endpoints, over all workers; 0 without limits, which is when nobody counts.
+    /// How many exchanges hold one of the endpoints, over all workers.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
@@ -53,9 +54,13 @@ impl UpstreamLoad {
     }
 
     /// How the workers that have connections are told that one is scarce.
-    #[must_use]
-    pub const fn bells(&self) -> &Bells {
+    pub(super) const fn bells(&self) -> &Bells {
         &self.bells
+    }
+
+    /// Counts one more.
+    pub(super) fn taken(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts one more, unless there are `most`.
@@ -65,8 +70,8 @@ impl UpstreamLoad {
 
     /// Counts one less, and calls whoever waits for the place.
     pub(super) fn given_back(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.queue.call();
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.queue.call_after_write();
     }
 }
 

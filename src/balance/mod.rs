@@ -8,6 +8,7 @@
 
 mod context;
 mod endpoint;
+mod identity;
 mod lease;
 mod metadata;
 mod pool;
@@ -55,6 +56,7 @@ pub use context::PickContext;
 pub use cursor::Cursor;
 pub use endpoint::{ConnectionId, Endpoint};
 pub use hash::key_hash;
+pub use identity::EndpointId;
 pub use lease::Lease;
 pub use limits::{Limits, QueueSettings, Refusal};
 pub use load::UpstreamLoad;

@@ -291,7 +291,7 @@ impl Pool {
 
 impl Sticky {
     fn new(key: &StickyKey, endpoints: &[Arc<Endpoint>]) -> Self {
-        let ids: Box<[_]> = endpoints.iter().map(|one| key.id(one.address)).collect();
+        let ids: Box<[_]> = endpoints.iter().map(|one| key.id(&one.id())).collect();
         Self {
             by_id: ids.iter().copied().zip(0..).collect(),
             ids,

@@ -1,6 +1,5 @@
 //! Endpoints that are chosen among by one policy: a tier of an upstream, or the part of it that is in one zone.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::census::{Census, Count};
@@ -90,11 +89,11 @@ impl Set {
                 Policy::P2c => Chooser::P2c(Sample::new(&weights, p2c::RIVALS)),
                 Policy::PeakEwma => Chooser::PeakEwma(PeakEwma::new(&weights)),
                 Policy::Hash => {
-                    let addresses: Vec<(SocketAddr, u32)> = endpoints
+                    let identities: Vec<(u64, u32)> = endpoints
                         .iter()
-                        .map(|(_, endpoint)| (endpoint.address, endpoint.weight))
+                        .map(|(_, endpoint)| (endpoint.id().hash_key(), endpoint.weight))
                         .collect();
-                    Chooser::Hash(Hash::new(&addresses, settings.load_bound, cursor))
+                    Chooser::Hash(Hash::new(&identities, settings.load_bound, cursor))
                 }
             },
             census: Census::default(),

@@ -1,7 +1,6 @@
 //! What is remembered of an endpoint while it is configured, across reloads.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,15 +9,16 @@ use std::time::{Duration, SystemTime};
 use super::administration::{Administration, AdministrationCell};
 use super::budget::RetryCounts;
 use super::changes::{Changes, Watchers};
-use super::connections::OpenCount;
+use super::connections::{Bells, OpenCount};
 use super::cursor::Cursor;
+use super::identity::EndpointId;
 use super::latency::Latency;
 use super::load::{UpstreamLoad, taken_below};
 use super::outlier::{Ejection, Tally};
 use super::ramp::Ramp;
 use crate::observe::metrics::EndpointFigures;
 
-/// What is remembered of one address of one upstream.
+/// What is remembered of one endpoint of one upstream.
 ///
 /// Workers change the counts with every lease, the latency with every answer, and set the endpoint aside when it takes no
 /// connection. Health probes write `health`, operators `administration`; both tell the pools that the endpoint is in. All is
@@ -286,13 +286,20 @@ impl EndpointState {
         self.seldom.watchers.connections()
     }
 
+    /// How the workers that have connections to the upstream are told that one is scarce.
+    #[must_use]
+    pub fn bells(&self) -> &Bells {
+        self.upstream().bells()
+    }
+
     /// The upstream as a whole.
     pub(super) fn upstream(&self) -> &UpstreamLoad {
         self.seldom.watchers.upstream()
     }
 
+    /// Comes before the calls of [`UpstreamLoad::given_back`], for which the order has to be a sequentially consistent one.
     pub(super) fn given_back(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Sets the endpoint aside for 1 s, and twice as long each time in a row, up to 30 s.
@@ -412,7 +419,7 @@ impl Health {
     }
 }
 
-/// The states of all endpoints of a gateway, by upstream and address. Used when snapshots are compiled, never by a request.
+/// The states of all endpoints of a gateway, by upstream and identity. Used when snapshots are compiled, never by a request.
 #[derive(Debug, Default)]
 pub struct EndpointStates {
     upstreams: Mutex<HashMap<Box<str>, UpstreamState>>,
@@ -425,18 +432,18 @@ struct UpstreamState {
     load: Arc<UpstreamLoad>,
     /// Held by who ejects one of the endpoints.
     turn: Arc<Mutex<()>>,
-    endpoints: HashMap<SocketAddr, Arc<EndpointState>>,
+    endpoints: HashMap<EndpointId, Arc<EndpointState>>,
 }
 
 impl EndpointStates {
-    /// The state of this address in the upstream of that name; the same one for the same pair.
+    /// The state of this endpoint of the upstream of that name; the same one for the same pair.
     #[must_use]
-    pub fn endpoint(&self, upstream: &str, address: SocketAddr) -> Arc<EndpointState> {
+    pub fn endpoint(&self, upstream: &str, endpoint: EndpointId) -> Arc<EndpointState> {
         self.with(upstream, |state| {
             let UpstreamState {
                 endpoints, load, ..
             } = state;
-            let known = endpoints.entry(address);
+            let known = endpoints.entry(endpoint);
             Arc::clone(known.or_insert_with(|| Arc::new(EndpointState::new(load))))
         })
     }
@@ -628,18 +635,16 @@ mod tests {
     }
 
     #[test]
-    fn state_is_one_per_upstream_and_address_as_long_as_someone_holds_it() {
+    fn state_is_one_per_upstream_and_endpoint_as_long_as_someone_holds_it() {
         let states = EndpointStates::default();
-        let (one, two) = (
-            "127.0.0.1:1".parse().unwrap(),
-            "127.0.0.1:2".parse().unwrap(),
-        );
-        let held = states.endpoint("a", one);
-        assert!(Arc::ptr_eq(&held, &states.endpoint("a", one)));
-        assert!(!Arc::ptr_eq(&held, &states.endpoint("b", one)));
-        let dropped = Arc::downgrade(&states.endpoint("a", two));
+        let at = |text: &str| EndpointId::at(text.parse().unwrap());
+        let (one, two) = (|| at("127.0.0.1:1"), || at("127.0.0.1:2"));
+        let held = states.endpoint("a", one());
+        assert!(Arc::ptr_eq(&held, &states.endpoint("a", one())));
+        assert!(!Arc::ptr_eq(&held, &states.endpoint("b", one())));
+        let dropped = Arc::downgrade(&states.endpoint("a", two()));
         states.retain_used();
         assert!(dropped.upgrade().is_none());
-        assert!(Arc::ptr_eq(&held, &states.endpoint("a", one)));
+        assert!(Arc::ptr_eq(&held, &states.endpoint("a", one())));
     }
 }

@@ -1,12 +1,12 @@
 //! Sticky sessions: a signed cookie that names the endpoint a session is at.
 //!
-//! The cookie has no address in it but a keyed digest of one, so it tells a client nothing of the network behind the
+//! The cookie has no address in it but a keyed digest of the endpoint's identity, so it tells a client nothing of the network behind the
 //! gateway, and its signature covers the upstream, so a cookie of one cannot be used at another. Every gateway with the
 //! same secret reads and writes the same cookies. Whether the endpoint is still there is for the pool to say.
 
-use std::net::SocketAddr;
-
 use aws_lc_rs::{constant_time, hmac};
+
+use super::identity::EndpointId;
 
 /// What names endpoints and signs cookies of one upstream.
 #[derive(Clone, Debug)]
@@ -47,8 +47,8 @@ impl StickyKey {
 
     /// The name of an endpoint.
     #[must_use]
-    pub fn id(&self, address: SocketAddr) -> StickyId {
-        let tag = hmac::sign(&self.names, address.to_string().as_bytes());
+    pub fn id(&self, endpoint: &EndpointId) -> StickyId {
+        let tag = hmac::sign(&self.names, endpoint.to_string().as_bytes());
         StickyId(tag.as_ref().first_chunk().copied().unwrap_or_default())
     }
 
@@ -131,13 +131,13 @@ mod tests {
         StickyKey::new(b"a secret for tests", "users")
     }
 
-    fn address() -> SocketAddr {
-        "10.1.2.3:80".parse().unwrap()
+    fn endpoint() -> EndpointId {
+        EndpointId::at("10.1.2.3:80".parse().unwrap())
     }
 
     fn cookie(key: &StickyKey, expires: Option<u64>) -> Vec<u8> {
         let mut cookie = Vec::new();
-        key.write(key.id(address()), expires, &mut cookie);
+        key.write(key.id(&endpoint()), expires, &mut cookie);
         cookie
     }
 
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(cookie.len(), 64);
         assert!(cookie.iter().all(u8::is_ascii_hexdigit));
         let read = StickyCookie {
-            id: key.id(address()),
+            id: key.id(&endpoint()),
             expires: Some(1_000),
         };
         assert_eq!(key.read(&cookie, 999), Some(read));
@@ -160,7 +160,7 @@ mod tests {
         let key = key();
         let cookie = cookie(&key, None);
         let read = StickyCookie {
-            id: key.id(address()),
+            id: key.id(&endpoint()),
             expires: None,
         };
         assert_eq!(key.read(&cookie, u64::MAX - 1), Some(read));
@@ -197,7 +197,7 @@ mod tests {
             StickyKey::new(b"another secret", "users"),
         ] {
             assert_eq!(other.read(&good, 0), None);
-            assert_ne!(other.id(address()), key().id(address()));
+            assert_ne!(other.id(&endpoint()), key().id(&endpoint()));
         }
     }
 

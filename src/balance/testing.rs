@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    ConnectionId, Cursor, Endpoint, EndpointStates, Member, Metadata, PickContext, Pool, Settings,
-    UpstreamLoad,
+    ConnectionId, Cursor, Endpoint, EndpointId, EndpointStates, Member, Metadata, PickContext,
+    Pool, Settings, UpstreamLoad,
 };
 use crate::observe::{Metrics, UpstreamMetrics};
 
@@ -61,7 +61,7 @@ impl Upstream {
                     address,
                     weight,
                     connection: ConnectionId(0),
-                    state: self.states.endpoint("test", address),
+                    state: self.states.endpoint("test", EndpointId::at(address)),
                     metrics: self.metrics.endpoint(&name),
                     name: name.into(),
                     host: "127.0.0.1".into(),

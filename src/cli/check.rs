@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{Console, Exit};
 use crate::{
+    app::descriptors,
     compile::{Compiled, Stores, compile},
     config::{self, Config, Diagnostics},
     snapshot::Snapshot,
@@ -46,8 +47,11 @@ enum Format {
 
 impl Check {
     pub(super) fn execute(self, console: &mut Console) -> io::Result<Exit> {
-        let (checked, diagnostics) = load(&self.config);
+        let (checked, mut diagnostics) = load(&self.config);
         let valid = checked.is_some();
+        if let Some((config, _)) = &checked {
+            descriptors::check(config, &mut diagnostics);
+        }
         match self.format {
             Format::Text => {
                 console.print_error(&diagnostics.to_string())?;

@@ -95,7 +95,7 @@ impl Compiler<'_> {
 
     pub(super) fn redirect(
         &mut self,
-        written: &Placed<Redirect>,
+        written: &Placed<Box<Redirect>>,
         shape: &RouteShape<'_>,
     ) -> Option<redirect::Redirect> {
         let mut keys = Keys::of(written.place);
@@ -114,7 +114,7 @@ impl Compiler<'_> {
 
     pub(super) fn respond(
         &mut self,
-        written: &Placed<Respond>,
+        written: &Placed<Box<Respond>>,
         shape: &RouteShape<'_>,
     ) -> Option<respond::Respond> {
         let mut keys = Keys::of(written.place);

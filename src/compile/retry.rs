@@ -72,7 +72,7 @@ impl Compiler<'_> {
         Some(plan)
     }
 
-    fn plan(&mut self, retry: &Placed<Retry>) -> RetryPlan {
+    fn plan(&mut self, retry: &Placed<Box<Retry>>) -> RetryPlan {
         self.check_effect(retry);
         for range in &retry.status.value {
             if range.first < 400 {
@@ -118,7 +118,7 @@ impl Compiler<'_> {
     }
 
     /// What is written and changes nothing is a misunderstanding.
-    fn check_effect(&mut self, retry: &Placed<Retry>) {
+    fn check_effect(&mut self, retry: &Placed<Box<Retry>>) {
         if !retry.broken.is_empty() {
             return;
         }
@@ -181,7 +181,7 @@ impl Compiler<'_> {
             && retry.buffer.bytes() == default.buffer
     }
 
-    fn ineffective(&mut self, retry: &Placed<Retry>, message: &str, help: &str) {
+    fn ineffective(&mut self, retry: &Placed<Box<Retry>>, message: &str, help: &str) {
         self.found
             .warning(Code::IneffectiveRetry, retry.place, message)
             .help(help);

@@ -146,7 +146,7 @@ impl Compiler<'_> {
     /// The subset that requests for an upstream are kept to.
     pub(super) fn routed_subset(
         &mut self,
-        written: &Placed<Map<String>>,
+        written: &Placed<Box<Map<String>>>,
         to: &Placed<String>,
     ) -> Option<Box<str>> {
         // A name that is unknown has been reported.

@@ -1,12 +1,16 @@
 //! Reading values with their places, and saying what is wrong with them.
 
 use std::{
+    collections::HashMap,
     fmt, fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use serde_json::Value as Json;
-use toml::de::DeValue;
+use toml::{Spanned, de::DeValue};
 
 use super::{
     code::Code,
@@ -32,6 +36,14 @@ pub trait Setting: Sized {
 
     /// The value as it would be written, without the content of secrets.
     fn show(&self) -> Json;
+
+    /// Writes what `show` shows. For what is many, without a tree of it first.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        Ok(serde_json::to_writer(out, &self.show())?)
+    }
 
     /// The tables that the value is or holds, for the reference.
     fn tables() -> Vec<TableDoc> {
@@ -65,7 +77,34 @@ pub struct Decoder<'d> {
     pub(crate) diagnostics: &'d mut Diagnostics,
     base: PathBuf,
     variables: Variables<'d>,
-    read: Vec<PathBuf>,
+    read: Vec<ReadSecret>,
+    /// The values of keys that are not written, each read once and not at each of thousands of routes.
+    defaults: HashMap<&'static str, Rc<Spanned<DeValue<'static>>>>,
+}
+
+/// A file that a secret came from, and what tells its content apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReadSecret {
+    pub(crate) path: PathBuf,
+    /// `None`: it could not be read.
+    content: Option<u64>,
+}
+
+impl ReadSecret {
+    fn new(path: PathBuf, content: Option<&str>) -> Self {
+        let content = content.map(|content| {
+            let mut hasher = DefaultHasher::new();
+            content.hash(&mut hasher);
+            hasher.finish()
+        });
+        Self { path, content }
+    }
+
+    /// Whether it would be read as it was.
+    pub(crate) fn reads_the_same(&self) -> bool {
+        let content = fs::read_to_string(&self.path).ok();
+        *self == Self::new(self.path.clone(), content.as_deref())
+    }
 }
 
 impl<'a> Node<'a> {
@@ -82,7 +121,7 @@ impl<'a> Node<'a> {
     }
 
     /// A part of this value.
-    pub(crate) fn part(self, part: &'a toml::Spanned<DeValue<'a>>) -> Self {
+    pub(crate) fn part(self, part: &'a Spanned<DeValue<'a>>) -> Self {
         Self {
             value: part.get_ref(),
             place: self.place_of(&part.span()),
@@ -129,12 +168,23 @@ impl<'d> Decoder<'d> {
             base: base.to_owned(),
             variables,
             read: Vec::new(),
+            defaults: HashMap::new(),
         }
     }
 
     /// The files that secrets came from.
-    pub(crate) fn into_files(self) -> Vec<PathBuf> {
+    pub(crate) fn into_secrets(self) -> Vec<ReadSecret> {
         self.read
+    }
+
+    /// A default, which is TOML like what is written.
+    pub(crate) fn default(&mut self, text: &'static str) -> Option<Rc<Spanned<DeValue<'static>>>> {
+        if let Some(known) = self.defaults.get(text) {
+            return Some(Rc::clone(known));
+        }
+        let parsed = Rc::new(DeValue::parse(text).ok()?);
+        self.defaults.insert(text, Rc::clone(&parsed));
+        Some(parsed)
     }
 
     /// A path as seen from the file that names it.
@@ -156,6 +206,9 @@ impl<'d> Decoder<'d> {
         let Some(written) = node.value.as_str() else {
             return self.wrong_type(node, "a string");
         };
+        if !secret::has_references(written) {
+            return Some(written.to_owned());
+        }
         let mut text = String::with_capacity(written.len());
         let mut complete = true;
         for piece in secret::pieces(written) {
@@ -191,7 +244,8 @@ impl<'d> Decoder<'d> {
             Reference::File(name) => {
                 let path = self.resolve(name);
                 let content = fs::read_to_string(&path);
-                self.read.push(path);
+                let read = content.as_deref().ok();
+                self.read.push(ReadSecret::new(path, read));
                 match content {
                     Ok(content) => Some(content.trim_end_matches(['\r', '\n']).to_owned()),
                     Err(error) => {

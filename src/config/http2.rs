@@ -19,8 +19,8 @@ settings! {
         /// The same over all streams of a connection. Without this key: 32 times `stream_window`, or `max_streams` times
         /// if that is less.
         connection_window: Size = optional, example "8MiB";
-        /// What is held of one response for a client that reads more slowly than the upstream answers.
-        send_buffer: Size = default("256KiB");
+        /// What is held of the responses on one connection for a client that reads more slowly than the upstreams answer.
+        send_buffer: Size = default("64KiB");
         /// Requests that a client may give up before they are answered, even if they are most of those that it made.
         /// Requests that break HTTP/2 count, too.
         max_cancelled: OrOff<NonZeroU32> = default(500);

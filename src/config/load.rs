@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     Config,
     code::Code,
-    decode::{Decoder, Node, Setting, Variables},
+    decode::{Decoder, Node, ReadSecret, Setting, Variables},
     diagnostics::Diagnostics,
     document::{Document, Merged},
     include,
@@ -30,6 +30,34 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Every directory in which a new file may belong to the configuration.
     pub directories: Vec<PathBuf>,
+    secrets: Vec<ReadSecret>,
+    listed: Vec<Listed>,
+}
+
+/// A pattern and the files it stood for.
+#[derive(Debug)]
+struct Listed {
+    base: PathBuf,
+    pattern: String,
+    files: Vec<PathBuf>,
+}
+
+impl Loaded {
+    /// Whether everything would be read again as it was, byte by byte. Reads files.
+    #[must_use]
+    pub fn reads_the_same(&self) -> bool {
+        let mut texts = self.diagnostics.sources().texts();
+        // A file that could not be read may have come.
+        self.config.is_some()
+            && texts.all(|(path, text)| {
+                fs::read(path).is_ok_and(|now| now.as_slice() == text.as_bytes())
+            })
+            && self.secrets.iter().all(ReadSecret::reads_the_same)
+            && self.listed.iter().all(|listed| {
+                let now = include::expand(&listed.base, &listed.pattern);
+                now.is_ok_and(|now| now.files == listed.files)
+            })
+    }
 }
 
 /// Reads a configuration and everything it includes; secrets come from the environment of the process.
@@ -84,6 +112,8 @@ struct Loader<'d> {
     complete: bool,
     files: Vec<PathBuf>,
     directories: Vec<PathBuf>,
+    secrets: Vec<ReadSecret>,
+    listed: Vec<Listed>,
     /// The files that are being read, the including ones first.
     open: Vec<PathBuf>,
     /// The files that have been begun, so that one named by two patterns is read once.
@@ -99,6 +129,8 @@ impl<'d> Loader<'d> {
             complete: true,
             files: Vec::new(),
             directories: Vec::new(),
+            secrets: Vec::new(),
+            listed: Vec::new(),
             open: Vec::new(),
             begun: Vec::new(),
         }
@@ -116,7 +148,10 @@ impl<'d> Loader<'d> {
         let mut found = Diagnostics::new(self.diagnostics.sources().clone());
         let mut decoder = Decoder::new(&mut found, base, self.variables);
         let document = Document::decode(Node::root(&value, file), &mut decoder);
-        self.files.append(&mut decoder.into_files());
+        let secrets = decoder.into_secrets();
+        self.files
+            .extend(secrets.iter().map(|secret| secret.path.clone()));
+        self.secrets.extend(secrets);
         if !problems.is_empty() {
             self.complete = false;
             syntax::report(&problems, text, file, &value, &mut found);
@@ -166,9 +201,14 @@ impl<'d> Loader<'d> {
                         )
                         .help("a relative pattern starts at the directory of this file");
                 }
-                for path in expanded.files {
-                    self.included(&path, pattern.place);
+                for path in &expanded.files {
+                    self.included(path, pattern.place);
                 }
+                self.listed.push(Listed {
+                    base: base.to_owned(),
+                    pattern: pattern.value.clone(),
+                    files: expanded.files,
+                });
             }
         }
     }
@@ -213,6 +253,8 @@ impl<'d> Loader<'d> {
             diagnostics: self.diagnostics,
             files: self.files,
             directories: self.directories,
+            secrets: self.secrets,
+            listed: self.listed,
         }
     }
 }

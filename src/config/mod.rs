@@ -127,45 +127,61 @@ pub fn fingerprint(config: &Config) -> String {
 /// needs.
 fn fingerprint_of(config: &Config) -> String {
     let mut hash = Fnv::default();
-    hash.table("{", "access_log", &config.access_log.show());
-    hash.table(",", "admin", &config.admin.show());
-    hash.table(",", "dns", &config.dns.show());
+    hash.table("{", "access_log", &config.access_log);
+    hash.table(",", "admin", &config.admin);
+    hash.table(",", "dns", &config.dns);
     hash.list("listener", &config.listeners);
-    hash.table(",", "log", &config.log.show());
+    hash.table(",", "log", &config.log);
     hash.list("route", &config.routes);
-    hash.table(",", "server", &config.server.show());
-    hash.table(",", "upstream", &config.upstreams.show());
-    hash.text("}");
-    format!("{:016x}", hash.0)
+    hash.table(",", "server", &config.server);
+    hash.table(",", "upstream", &config.upstreams);
+    hash.text(b"}");
+    format!("{:016x}", hash.number)
 }
 
 /// FNV-1a: the number only tells configurations apart, and must be the same in every version of the program.
-struct Fnv(u64);
+struct Fnv {
+    number: u64,
+    /// The text of one part after the other.
+    text: Vec<u8>,
+}
 
 impl Default for Fnv {
     fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
+        Self {
+            number: 0xcbf2_9ce4_8422_2325,
+            text: Vec::new(),
+        }
     }
 }
 
 impl Fnv {
-    fn text(&mut self, text: &str) {
-        self.0 = text.bytes().fold(self.0, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    fn text(&mut self, text: &[u8]) {
+        self.number = text.iter().fold(self.number, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });
     }
 
-    fn table(&mut self, before: &str, key: &str, value: &Json) {
-        self.text(before);
-        self.text(&format!("\"{key}\":{value}"));
+    fn item(&mut self, item: &impl Setting) {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        // Nothing fails that is written to memory.
+        let _ = item.write(&mut text);
+        self.text(&text);
+        self.text = text;
+    }
+
+    fn table(&mut self, before: &str, key: &str, table: &impl Setting) {
+        self.text(format!("{before}\"{key}\":").as_bytes());
+        self.item(table);
     }
 
     fn list<T: Setting>(&mut self, key: &str, items: &[T]) {
-        self.text(&format!(",\"{key}\":["));
+        self.text(format!(",\"{key}\":[").as_bytes());
         for (at, item) in items.iter().enumerate() {
-            self.text(if at == 0 { "" } else { "," });
-            self.text(&item.show().to_string());
+            self.text(if at == 0 { b"" } else { b"," });
+            self.item(item);
         }
-        self.text("]");
+        self.text(b"]");
     }
 }

@@ -22,14 +22,15 @@ pub struct Sources {
 
 /// The number of a file in its [`Sources`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileId(usize);
+pub struct FileId(u32);
 
-/// A byte range in one of the files.
+/// A byte range in one of the files. Every value has one, and values are many: numbers of four bytes go as far as any
+/// text that somebody writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     file: FileId,
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
 }
 
 /// A place as people count: lines and columns from 1, columns in characters.
@@ -52,9 +53,13 @@ pub struct Placed<T> {
     pub value: T,
     /// Where it stands.
     pub place: Place,
-    /// The text as written, when a secret was put into it: the value itself is never shown then.
-    secret: Option<Box<str>>,
+    /// The text as written, when a secret was put into it: the value itself is never shown then. Seldom there, and so
+    /// no more than a pointer.
+    secret: Option<Box<Written>>,
 }
+
+#[derive(Clone, PartialEq, Eq)]
+struct Written(Box<str>);
 
 impl Sources {
     /// Adds a file; the name is what messages call it.
@@ -63,7 +68,7 @@ impl Sources {
             path: path.to_owned(),
             text,
         }));
-        FileId(self.files.len() - 1)
+        FileId(short(self.files.len() - 1))
     }
 
     /// The names of all files, in the order in which they were read.
@@ -71,30 +76,40 @@ impl Sources {
         self.files.iter().map(|file| file.path.as_path())
     }
 
+    /// The names of all files and what stands in them, in the order in which they were read.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.files
+            .iter()
+            .map(|file| (file.path.as_path(), file.text.as_str()))
+    }
+
     /// The name of a file.
     #[must_use]
     pub fn path(&self, file: FileId) -> &Path {
-        self.files
-            .get(file.0)
-            .map_or_else(|| Path::new(""), |f| &f.path)
+        self.file(file).map_or_else(|| Path::new(""), |f| &f.path)
     }
 
     /// The text of a file.
     #[must_use]
     pub fn text(&self, file: FileId) -> &str {
-        self.files.get(file.0).map_or("", |f| &f.text)
+        self.file(file).map_or("", |f| &f.text)
+    }
+
+    fn file(&self, file: FileId) -> Option<&Source> {
+        let found = self.files.get(usize::try_from(file.0).ok()?);
+        found.map(|file| &**file)
     }
 
     /// Where a place is, in lines and columns. A place over several lines is cut to its first.
     #[must_use]
     pub fn position(&self, place: Place) -> Position {
         let text = self.text(place.file);
-        let start = floor_char_boundary(text, place.start);
+        let start = floor_char_boundary(text, place.start());
         let (before, after) = text.split_at_checked(start).unwrap_or((text, ""));
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let (_, in_line) = before.split_at_checked(line_start).unwrap_or(("", before));
         let rest_of_line = after.lines().next().unwrap_or("");
-        let end = floor_char_boundary(text, place.end.max(start)) - start;
+        let end = floor_char_boundary(text, long(place.end).max(start)) - start;
         let marked = rest_of_line.get(..end).unwrap_or(rest_of_line);
         Position {
             line: before.matches('\n').count() + 1,
@@ -113,12 +128,21 @@ fn floor_char_boundary(text: &str, at: usize) -> usize {
     at
 }
 
+/// A number of a text, or the last one that there is.
+fn short(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn long(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 impl Place {
     pub(crate) fn new(file: FileId, span: &Range<usize>) -> Self {
         Self {
             file,
-            start: span.start,
-            end: span.end,
+            start: short(span.start),
+            end: short(span.end),
         }
     }
 
@@ -137,7 +161,7 @@ impl Place {
     /// The first byte.
     #[must_use]
     pub fn start(self) -> usize {
-        self.start
+        long(self.start)
     }
 }
 
@@ -156,14 +180,14 @@ impl<T> Placed<T> {
         Self {
             value,
             place,
-            secret: written.map(Box::from),
+            secret: written.map(|text| Box::new(Written(text.into()))),
         }
     }
 
     /// The text as written, when the value came from a secret.
     #[must_use]
     pub fn secret(&self) -> Option<&str> {
-        self.secret.as_deref()
+        self.secret.as_ref().map(|written| &*written.0)
     }
 }
 
@@ -178,7 +202,7 @@ impl<T> Deref for Placed<T> {
 /// What a message may say of the value: a secret's reference instead of its content.
 impl<T: fmt::Display> fmt::Display for Placed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.secret {
+        match self.secret() {
             Some(written) => f.write_str(written),
             None => self.value.fmt(f),
         }
@@ -187,7 +211,7 @@ impl<T: fmt::Display> fmt::Display for Placed<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Placed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.secret {
+        match self.secret() {
             Some(written) => written.fmt(f),
             None => self.value.fmt(f),
         }

@@ -26,8 +26,9 @@ settings! {
         /// is passed on, and so is every answer after which no attempt may follow.
         status: Vec<Placed<StatusRange>> = default([]), example [502, 503, 504];
         /// The gRPC statuses that count as failures, in answers that consist of nothing else (Trailers-Only). One in
-        /// trailers behind a head is passed on, for the client has had the head by then. They hold for gRPC calls
-        /// alone and whatever `methods` says: the service itself tells that it failed.
+        /// trailers behind a head is passed on, for the client has had the head by then; gRPC's own clients do not
+        /// repeat such a call either. They hold for gRPC calls alone and whatever `methods` says: the service itself
+        /// tells that it failed.
         grpc: Vec<Placed<GrpcCode>> = default([]), example ["unavailable", "resource_exhausted"];
         /// The methods of requests that may reach an endpoint twice. Without this key: GET, HEAD, PUT, DELETE, OPTIONS.
         /// With POST in it, the endpoints have to see for themselves that nothing is done twice.

@@ -67,7 +67,7 @@ settings! {
         /// As at the upstream, and in its place.
         tunnel_idle_timeout: Timeout = optional, example "10m";
         /// When an attempt that failed is followed by another, in place of what the upstream says.
-        retry: Retry = optional, example { on = ["reset", "timeout"], methods = ["GET", "POST"] };
+        retry: Box<Retry> = optional, example { on = ["reset", "timeout"], methods = ["GET", "POST"] };
         /// The size of a request body (413 when it is larger). Without this key: that of the listener.
         max_body_size: OrOff<Size> = optional, example "10MiB";
         /// The average rate at which a request body must at least come in, also that of a gRPC stream. Without this key:
@@ -80,14 +80,14 @@ settings! {
         upstream: String = optional, example "users";
         /// Keeps the requests to the endpoints of `upstream` that have this label: the one that the upstream's `subset`
         /// goes by.
-        subset: Map<String> = optional, example { version = "2" };
+        subset: Box<Map<String>> = optional, example { version = "2" };
         /// Forwards to several upstreams, by weight.
         split: Vec<Placed<Share>> = optional,
             example [{ upstream = "orders", weight = 95 }, { upstream = "orders-next", weight = 5 }];
         /// Sends the client elsewhere.
-        redirect: Redirect = optional, example { to = "/v1/*", status = 308 };
+        redirect: Box<Redirect> = optional, example { to = "/v1/*", status = 308 };
         /// Answers without an upstream.
-        respond: Respond = optional, example { status = 200, body = "pong" };
+        respond: Box<Respond> = optional, example { status = 200, body = "pong" };
     }
 }
 
@@ -99,7 +99,7 @@ settings! {
         /// The share in relation to the sum of all weights.
         weight: Weight = default(1), example 95;
         /// Keeps the share to the endpoints that have this label, as the route's `subset` does.
-        subset: Map<String> = optional, example { version = "2" };
+        subset: Box<Map<String>> = optional, example { version = "2" };
     }
 }
 

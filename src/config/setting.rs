@@ -1,6 +1,7 @@
 //! The plain types that keys can have: texts, numbers, booleans, lists, maps, durations, sizes, paths.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -33,6 +34,44 @@ impl<T: Setting> Setting for Placed<T> {
     fn show(&self) -> Json {
         self.secret()
             .map_or_else(|| self.value.show(), |written| written.into())
+    }
+
+    fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        match self.secret() {
+            None => self.value.write(out),
+            Some(written) => Ok(serde_json::to_writer(out, written)?),
+        }
+    }
+
+    fn tables() -> Vec<TableDoc> {
+        T::tables()
+    }
+
+    fn words() -> Vec<(&'static str, &'static str)> {
+        T::words()
+    }
+}
+
+/// A value that is large and seldom written, so that its key is small where it is not.
+impl<T: Setting> Setting for Box<T> {
+    fn kind() -> String {
+        T::kind()
+    }
+
+    fn kinds() -> String {
+        T::kinds()
+    }
+
+    fn decode(node: Node<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
+        T::decode(node, decoder).map(Self::new)
+    }
+
+    fn show(&self) -> Json {
+        T::show(self)
+    }
+
+    fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        T::write(self, out)
     }
 
     fn tables() -> Vec<TableDoc> {

@@ -48,6 +48,7 @@ macro_rules! settings {
             const TITLE: &'static str = $title;
             const DOC: &'static str = concat!($($doc, "\n"),*);
             const SHORTHAND: Option<&'static str> = settings!(@option $($short)?);
+            const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
 
             fn read(reader: &mut $crate::config::table::TableReader<'_, '_, '_>) -> Option<Self> {
                 $(
@@ -111,6 +112,10 @@ macro_rules! settings {
                     .into_iter()
                     .map(|(key, value)| (key.to_owned(), value))
                     .collect()
+            }
+
+            fn write(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
+                $crate::config::table::write(self, out)
             }
 
             fn tables() -> Vec<$crate::config::reference::TableDoc> {

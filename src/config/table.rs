@@ -1,5 +1,7 @@
 //! Reading a table key by key: missing keys, unknown keys, defaults.
 
+use std::io;
+
 use serde_json::Value as Json;
 use toml::de::{DeTable, DeValue};
 
@@ -27,6 +29,9 @@ pub trait Table: Sized {
 
     /// The value of every key that has one.
     fn entries(&self) -> Vec<(&'static str, Json)>;
+
+    /// The names of the keys.
+    const KEYS: &'static [&'static str];
 
     /// What the reference says of the keys.
     fn keys() -> Vec<KeyDoc>;
@@ -66,7 +71,7 @@ pub(crate) fn read<T: Table>(
         decoder,
         broken: Vec::new(),
     };
-    reader.refuse_unknown(&T::keys(), tag);
+    reader.refuse_unknown(T::KEYS, tag);
     T::read(&mut reader)
 }
 
@@ -115,7 +120,7 @@ impl<'a> TableReader<'_, 'a, '_> {
         if let Some(value) = self.optional(key, example.or(Some(default))) {
             return Some(value);
         }
-        let parsed = DeValue::parse(default).ok()?;
+        let parsed = self.decoder.default(default)?;
         let node = Node {
             value: parsed.get_ref(),
             place: self.node.place,
@@ -146,15 +151,13 @@ impl<'a> TableReader<'_, 'a, '_> {
         })
     }
 
-    fn refuse_unknown(&mut self, known: &[KeyDoc], tag: Option<&'static str>) {
+    fn refuse_unknown(&mut self, known: &'static [&'static str], tag: Option<&'static str>) {
         let Content::Table(table) = self.content else {
             return;
         };
-        let known: Vec<&str> = known.iter().map(|k| k.name).chain(tag).collect();
-        for key in table
-            .keys()
-            .filter(|key| !known.contains(&key.get_ref().as_ref()))
-        {
+        let known = || known.iter().copied().chain(tag);
+        let is_known = |key: &str| known().any(|known| known == key);
+        for key in table.keys().filter(|key| !is_known(key.get_ref())) {
             let place: Place = self.node.place_of(&key.span());
             let title = self.title;
             self.decoder
@@ -164,9 +167,23 @@ impl<'a> TableReader<'_, 'a, '_> {
                     place,
                     format!("there is no key `{}` in {title}", key.get_ref()),
                 )
-                .help(suggest::help(key.get_ref(), known.iter().copied()));
+                .help(suggest::help(key.get_ref(), known()));
         }
     }
+}
+
+/// Writes a table as JSON, its keys in the order of the alphabet, as a tree of JSON has them.
+pub(crate) fn write<T: Table>(table: &T, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut entries = table.entries();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    let mut before = "{";
+    for (key, value) in entries {
+        write!(out, "{before}\"{key}\":")?;
+        serde_json::to_writer(&mut *out, &value)?;
+        before = ",";
+    }
+    // A table without entries has not been begun.
+    out.write_all(if before == "{" { b"{}" } else { b"}" })
 }
 
 /// Reads the key `kind` of a table, which decides what the other keys are.

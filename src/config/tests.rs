@@ -126,11 +126,64 @@ fn equal_configurations_have_equal_fingerprints() {
     assert_eq!(fingerprint(&one).len(), 16);
     // It is that of the whole text, so that nothing of the configuration can be forgotten in it.
     let many = "[[route]]\nname = \"a\"\nrespond = {}\n[[route]]\nname = \"b\"\nrespond = {}\n";
-    for config in [one, valid(many)] {
+    let example = include_str!("../../tests/golden/design-example.toml");
+    for config in [one, valid(many), valid(example)] {
         let mut whole = Fnv::default();
-        whole.text(&redacted(&config).to_string());
-        assert_eq!(fingerprint(&config), format!("{:016x}", whole.0));
+        whole.text(redacted(&config).to_string().as_bytes());
+        assert_eq!(fingerprint(&config), format!("{:016x}", whole.number));
     }
+}
+
+#[test]
+fn what_was_read_reads_the_same_until_a_file_says_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let write = |name: &str, text: &str| fs::write(at(name), text).unwrap();
+    fs::create_dir(at("routes")).unwrap();
+    write(
+        "a.toml",
+        "include = [\"routes/*.toml\"]\n[log]\nlevel = \"${file:level}\"\n",
+    );
+    write("level", "info");
+    write(
+        "routes/one.toml",
+        "[[route]]\nname = \"one\"\nrespond = {}\n",
+    );
+    let read = || {
+        let loaded = load(&at("a.toml"));
+        assert!(!loaded.diagnostics.has_errors(), "{}", loaded.diagnostics);
+        assert!(loaded.reads_the_same());
+        loaded
+    };
+    let before = read();
+    // Another file of the same content is the same.
+    write("fresh", "info");
+    fs::rename(at("fresh"), at("level")).unwrap();
+    assert!(before.reads_the_same());
+
+    write("level", "warn");
+    assert!(!before.reads_the_same(), "a secret");
+    let before = read();
+    write("routes/one.toml", "");
+    assert!(!before.reads_the_same(), "an included file");
+    let before = read();
+    write("routes/two.toml", "");
+    assert!(!before.reads_the_same(), "a further file");
+    let before = read();
+    fs::remove_file(at("routes/two.toml")).unwrap();
+    assert!(!before.reads_the_same(), "a file that is gone");
+    let before = read();
+    write("a.toml", "[");
+    assert!(!before.reads_the_same(), "the file itself");
+    // Half a file may be followed by the other half.
+    assert!(!load(&at("a.toml")).reads_the_same());
+}
+
+/// Ten thousand routes are kept as they were read, beside what was made of them.
+#[test]
+fn a_route_takes_no_more_room_than_it_did() {
+    let bytes = size_of::<Placed<Route>>();
+    assert!(bytes <= 1_400, "{bytes}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ settings! {
         /// The time that a tunnel (WebSocket and other upgrades) may be silent.
         tunnel_idle_timeout: Timeout = default("1h");
         /// When an attempt that failed is followed by another.
-        retry: Retry = optional, example { on = ["reset", "timeout"], status = [502, 503, 504] };
+        retry: Box<Retry> = optional, example { on = ["reset", "timeout"], status = [502, 503, 504] };
         /// How much it takes at the same time. Without this key: anything.
         limits: Limits = optional, example { endpoint_requests = 100, queue = 200, queue_timeout = "2s" };
         /// Finds out by the latency of its answers how many requests it takes at the same time.

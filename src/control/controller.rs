@@ -1,14 +1,10 @@
 //! The one writer: everything that changes what requests see happens here, one thing after the other.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf, sync::Arc, time::SystemTime};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
 use super::{
@@ -18,6 +14,7 @@ use super::{
     endpoints::EndpointKeeper,
     handle::{Command, ControlHandle},
     outliers,
+    retired::Retired,
     status::{Cause, Outcome, Phase, ReloadReport, Status},
     task::Task,
     tell,
@@ -25,7 +22,7 @@ use super::{
         FileWatch,
         files::{Changed, Look, Watched},
     },
-    world::{Identity, Origin, Read, Reading, World, read},
+    world::{Files, Identity, Origin, Read, Reading, World, read},
 };
 use crate::{
     compile::Stores,
@@ -60,8 +57,8 @@ pub struct Controller<D: DataPlane> {
     clock: std::time::Instant,
     /// Taken by `run`, which opens them once the host names have had their chance.
     sockets: Option<D::Prepared>,
-    /// What the process was started with: some settings hold until the next start.
-    started: Arc<Config>,
+    /// What the process was started with, of the settings that hold until the next start.
+    started: Fixed,
     identity: Identity,
     /// The files of the configuration that serves.
     watched: Watched,
@@ -78,6 +75,7 @@ pub struct Controller<D: DataPlane> {
 struct Running {
     endpoints: EndpointKeeper,
     files: FileWatch,
+    retired: Retired,
 }
 
 impl<D: DataPlane> Controller<D> {
@@ -108,7 +106,7 @@ impl<D: DataPlane> Controller<D> {
             plane: start.plane,
             clock: start.clock,
             sockets: Some(start.sockets),
-            started: config,
+            started: Fixed::of(&config),
             identity,
             watched,
             look,
@@ -130,10 +128,10 @@ impl<D: DataPlane> Controller<D> {
         let mut running = Running {
             endpoints: EndpointKeeper::new(sources, Arc::clone(&self.stores)),
             files: FileWatch::new(),
+            retired: Retired::default(),
         };
         self.open(&mut running).await;
         let _outliers = Task::start(outliers::watch(Arc::clone(&self.cell), self.clock));
-        let mut tidy = Instant::now() + TIDY;
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
@@ -146,9 +144,9 @@ impl<D: DataPlane> Controller<D> {
                 name = running.endpoints.changed() => {
                     running.endpoints.update(&name, &self.cell.load());
                 }
-                () = sleep_until(tidy) => {
+                () = running.retired.due() => {
+                    running.retired.look();
                     self.stores.retain_used();
-                    tidy = Instant::now() + TIDY;
                 }
             }
         }
@@ -294,7 +292,10 @@ impl<D: DataPlane> Controller<D> {
         let stores = Arc::clone(&self.stores);
         let generation = self.cell.load().generation + 1;
         let identity = self.identity.clone();
-        tokio::task::spawn_blocking(move || read(&path, &stores, generation, Some(&identity))).await
+        tokio::task::spawn_blocking(move || {
+            read(Files::read(&path), &stores, generation, Some(&identity))
+        })
+        .await
     }
 
     /// Makes a new world the one that requests see, or leaves everything as it is and says why. The remarks of a
@@ -320,13 +321,13 @@ impl<D: DataPlane> Controller<D> {
         };
         running.endpoints.fill(&snapshot);
         let (generation, hash) = (snapshot.generation, snapshot.hash.clone());
-        self.cell.publish(snapshot);
+        running.retired.add(self.cell.publish(snapshot));
         self.plane.apply(sockets);
         running.endpoints.adopt(&self.cell.load());
         self.stores.retain_used();
         certificates::publish(&self.stores, &config);
         self.identity = identity;
-        let waiting = waiting_for_a_start(&self.started, &config);
+        let waiting = self.started.waiting(&config);
         self.change_status(|status| {
             status.generation = generation;
             status.hash = hash;
@@ -354,28 +355,37 @@ impl<D: DataPlane> Controller<D> {
     }
 }
 
-/// What has changed but was fixed when the process started.
-fn waiting_for_a_start(started: &Config, now: &Config) -> Vec<String> {
-    let workers = |config: &Config| config.server.workers.as_ref().map(|w| w.value);
-    let fixed = [
-        ("server.workers", workers(started) != workers(now)),
-        (
-            "admin.enabled",
-            *started.admin.enabled != *now.admin.enabled,
-        ),
-        (
-            "admin.address",
-            *started.admin.address != *now.admin.address,
-        ),
-    ];
-    let changed = fixed.into_iter().filter(|(_, changed)| *changed);
-    changed
-        .map(|(key, _)| format!("`{key}` has changed and takes effect at the next start"))
-        .collect()
+/// The settings that are fixed when the process starts.
+#[derive(Debug)]
+struct Fixed {
+    workers: Option<NonZeroU16>,
+    admin_enabled: bool,
+    admin_address: SocketAddr,
 }
 
-/// How often what nobody refers to any more is dropped: exchanges hold on to old snapshots and pools for a while.
-const TIDY: Duration = Duration::from_secs(60);
+impl Fixed {
+    fn of(config: &Config) -> Self {
+        Self {
+            workers: config.server.workers.as_deref().copied(),
+            admin_enabled: *config.admin.enabled,
+            admin_address: *config.admin.address,
+        }
+    }
+
+    /// What has changed and waits for the next start.
+    fn waiting(&self, now: &Config) -> Vec<String> {
+        let now = Self::of(now);
+        let fixed = [
+            ("server.workers", self.workers != now.workers),
+            ("admin.enabled", self.admin_enabled != now.admin_enabled),
+            ("admin.address", self.admin_address != now.admin_address),
+        ];
+        let changed = fixed.into_iter().filter(|(_, changed)| *changed);
+        changed
+            .map(|(key, _)| format!("`{key}` has changed and takes effect at the next start"))
+            .collect()
+    }
+}
 
 #[cfg(test)]
 mod tests;

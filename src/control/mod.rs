@@ -12,7 +12,7 @@ mod world;
 pub use controller::{Controller, Start};
 pub use handle::{ControlHandle, Ended};
 pub use status::{Cause, Outcome, Phase, ReloadReport, Status};
-pub use world::{Identity, Origin, first};
+pub use world::{Files, Identity, Origin, first};
 
 mod data_plane;
 
@@ -33,6 +33,7 @@ pub mod discovery;
 mod endpoints;
 pub mod health;
 mod outliers;
+mod retired;
 pub mod watch;
 
 mod task;

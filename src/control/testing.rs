@@ -17,7 +17,8 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 
 use super::{
-    BoundListener, Cause, ControlHandle, Controller, DataPlane, Phase, ReloadReport, Start, Status,
+    BoundListener, Cause, ControlHandle, Controller, DataPlane, Files, Phase, ReloadReport, Start,
+    Status,
     discovery::source::{Failure, Found, Source, SourceKey, Sources},
     first,
     task::Task,
@@ -52,7 +53,7 @@ impl Bench {
         let path = folder.path().join("gateway.toml");
         fs::write(&path, text).unwrap();
         let stores = Arc::new(stores());
-        let (snapshot, origin) = match first(&path, &stores) {
+        let (snapshot, origin) = match first(Files::read(&path), &stores) {
             Ok(first) => first,
             Err(diagnostics) => panic!("{diagnostics}"),
         };
@@ -127,7 +128,7 @@ pub(super) fn snapshot(text: &str, stores: &Stores) -> Snapshot {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gateway.toml");
     fs::write(&path, text).unwrap();
-    match first(&path, stores) {
+    match first(Files::read(&path), stores) {
         Ok((snapshot, _)) => snapshot,
         Err(diagnostics) => panic!("{diagnostics}"),
     }

@@ -77,8 +77,8 @@ pub struct Origin {
 ///
 /// # Errors
 /// Everything that is wrong with the configuration, and the warnings.
-pub fn first(path: &Path, stores: &Stores) -> Result<(Snapshot, Origin), Diagnostics> {
-    let reading = read(path, stores, FIRST, None);
+pub fn first(files: Files, stores: &Stores) -> Result<(Snapshot, Origin), Diagnostics> {
+    let reading = read(files, stores, FIRST, None);
     let Read::New(world) = reading.outcome else {
         return Err(reading.diagnostics);
     };
@@ -92,16 +92,19 @@ pub fn first(path: &Path, stores: &Stores) -> Result<(Snapshot, Origin), Diagnos
     Ok((world.snapshot, origin))
 }
 
-/// Reads the configuration at `path` and, unless it is `current`, makes a snapshot of it. Reads files: not for a thread
-/// that must not wait.
+/// Makes a snapshot of what was read, unless it is `current`. Reads files: not for a thread that must not wait.
 #[must_use]
 pub(super) fn read(
-    path: &Path,
+    files: Files,
     stores: &Stores,
     generation: u64,
     current: Option<&Identity>,
 ) -> Reading {
-    let (mut loaded, mut look) = load_at_rest(path);
+    let Files {
+        path,
+        mut loaded,
+        mut look,
+    } = files;
     let mut watched = Watched {
         configuration: loaded.files.clone(),
         includes: loaded.directories.clone(),
@@ -119,7 +122,8 @@ pub(super) fn read(
     });
     if current.is_some() && loaded.config.as_ref().is_some_and(is_empty) {
         let what = "there is nothing in it, so the configuration before stays";
-        loaded.diagnostics.file_error(Code::NoListeners, path, what);
+        let findings = &mut loaded.diagnostics;
+        findings.file_error(Code::NoListeners, &path, what);
     }
     let unchanged = current.is_some() && current == identity.as_ref();
     let (outcome, diagnostics) = if unchanged && !loaded.diagnostics.has_errors() {
@@ -147,33 +151,58 @@ pub(super) fn read(
     }
 }
 
-/// Reads the files, and how they were before. When one of them changed meanwhile, they are read again: half a file may
-/// be a good configuration, which lacks the other half of the listeners.
-fn load_at_rest(path: &Path) -> (Loaded, Look) {
-    let began = SystemTime::now();
-    let mut loaded = config::load(path);
-    let mut before = look(&loaded);
-    if !changed_after(&loaded.files, began) {
-        return (loaded, before);
-    }
-    let mut tries = 1;
-    loop {
-        loaded = config::load(path);
-        tries += 1;
-        let after = look(&loaded);
-        if tries == TRIES || !after.since(&before).any() {
-            return (loaded, before);
-        }
-        before = after;
-    }
+/// A configuration and the files that it was read from, at rest.
+#[derive(Debug)]
+pub struct Files {
+    path: PathBuf,
+    loaded: Loaded,
+    look: Look,
 }
 
-fn look(loaded: &Loaded) -> Look {
-    Look::at(&Watched {
-        configuration: loaded.files.clone(),
-        includes: loaded.directories.clone(),
-        certificates: Vec::new(),
-    })
+impl Files {
+    /// Reads the configuration at `path`. When one of its files changed meanwhile, and says something else now, they are
+    /// read again: half a file may be a good configuration, which lacks the other half of the listeners.
+    #[must_use]
+    pub fn read(path: &Path) -> Self {
+        let began = SystemTime::now();
+        let mut files = Self::read_once(path);
+        for _ in 1..TRIES {
+            if !files.changed_after(began) || files.loaded.reads_the_same() {
+                break;
+            }
+            files = Self::read_once(path);
+        }
+        files
+    }
+
+    fn read_once(path: &Path) -> Self {
+        let loaded = config::load(path);
+        // Whatever changes from here on is seen by the comparison or reported by the watch.
+        let look = Look::at(&Watched {
+            configuration: loaded.files.clone(),
+            includes: loaded.directories.clone(),
+            certificates: Vec::new(),
+        });
+        Self {
+            path: path.to_owned(),
+            loaded,
+            look,
+        }
+    }
+
+    fn changed_after(&self, time: SystemTime) -> bool {
+        let Loaded {
+            files, directories, ..
+        } = &self.loaded;
+        changed_after(files, time) || changed_after(directories, time)
+    }
+
+    /// How many workers it asks for, if it says so.
+    #[must_use]
+    pub fn workers(&self) -> Option<u16> {
+        let config = self.loaded.config.as_ref()?;
+        Some(config.server.workers.as_ref()?.get())
+    }
 }
 
 impl Identity {

@@ -3,6 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     io,
+    net::SocketAddr,
     os::fd::AsRawFd,
     pin::pin,
     rc::Rc,
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::{
@@ -125,10 +126,7 @@ pub(crate) async fn connect(
     patience: Patience<'_>,
 ) -> Result<Socket, Fault> {
     // Seldom, and large: they do not make every exchange's future larger.
-    let tcp = patience.bound(Box::pin(open(endpoint))).await?;
-    if worker.pressure.is_reserved(tcp.as_raw_fd()) {
-        return Err(Fault::NoDescriptors);
-    }
+    let tcp = patience.bound(Box::pin(open(worker, endpoint))).await?;
     let socket = match &upstream.transport.tls {
         None => Socket::Plain(tcp),
         Some(tls) => {
@@ -178,10 +176,10 @@ fn leave_for_streams(
     endpoint: &Endpoint,
     shared: &Shared,
 ) -> Result<OpenConnection, Fault> {
+    endpoint.state.bells().add(&worker.bell);
     let Some(limits) = places::limits(upstream) else {
         return Ok(OpenConnection::counted(endpoint));
     };
-    limits.load.bells().add(&worker.bell);
     match places::at_once(worker, endpoint, limits) {
         Ok(open) => Ok(open),
         Err(_) if shared.is_empty() => Ok(OpenConnection::counted(endpoint)),
@@ -189,10 +187,18 @@ fn leave_for_streams(
     }
 }
 
-async fn open(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
-    let tcp = TcpStream::connect(endpoint.address)
-        .await
-        .map_err(|error| connect_fault(&error))?;
+async fn open(worker: &Worker, endpoint: &Endpoint) -> Result<TcpStream, Fault> {
+    let socket = match endpoint.address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = socket.map_err(|error| connect_fault(&error))?;
+    // Before the wait for the endpoint, which may be long.
+    if worker.pressure.is_reserved(socket.as_raw_fd()) {
+        return Err(Fault::NoDescriptors);
+    }
+    let connecting = socket.connect(endpoint.address);
+    let tcp = connecting.await.map_err(|error| connect_fault(&error))?;
     // A socket that cannot be told so still works.
     let _ = tcp.set_nodelay(true);
     Ok(tcp)

@@ -2,14 +2,15 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     net::{IpAddr, SocketAddr},
     os::fd::AsRawFd,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::Poll,
-    time::Instant,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -24,7 +25,7 @@ use super::{
     h1::poll_read_into,
     serve_h1, serve_h2,
     socket::Socket,
-    worker::{Worker, pause},
+    worker::{Open, Worker, pause},
     workers::Gate,
 };
 use crate::{
@@ -32,12 +33,12 @@ use crate::{
     http::h2::frame::PREFACE,
     listener::{
         accept::{AcceptFault, AcceptPause},
-        admission::Full,
+        admission::{Admitted, Full},
         clients::{ClientLimits, ClientPlace, ClientRefused},
         proxy_protocol::{self, ProxyHeader},
         tls::{HandshakeFault, TlsInfo, handshake_fault},
     },
-    observe::metrics::Resumed,
+    observe::metrics::{OpenConnection, Resumed},
     snapshot::ListenerPlan,
 };
 
@@ -108,8 +109,11 @@ impl Door {
                 },
             }
         }
-        // The kernel has told these clients that they are connected.
-        while let Some((tcp, peer)) = accept_now(&socket).await {
+        // The kernel has told these clients that they are connected, and may not have told the runtime of them yet.
+        let Ok(socket) = socket.into_std() else {
+            return;
+        };
+        while let Ok((tcp, peer)) = accept_now(&socket) {
             self.welcome(&worker, tcp, peer);
         }
     }
@@ -141,16 +145,22 @@ impl Door {
             Ok(admitted) => admitted,
             Err(reason) => return plan.metrics.connection_refused(worker.id, reason),
         };
-        let (door, worker) = (Rc::clone(self), Rc::clone(worker));
-        let open = worker.opened();
         tracing::debug!(listener = %plan.name, %peer, "connection accepted");
-        tokio::task::spawn_local(async move {
-            // Whatever ends this task, a panic too, gives back what the connection holds.
-            let _counted = plan.metrics.connection_opened(worker.id);
-            let _held = (open, admitted);
-            let _watched = Watched(&worker);
-            receive(&worker, &door, &plan, tcp, peer).await;
-        });
+        let (admitted, place) = admitted;
+        let held = Held {
+            counted: plan.metrics.connection_opened(worker.id),
+            open: worker.opened(),
+            admitted,
+            place,
+        };
+        let reception = Reception {
+            worker: Rc::clone(worker),
+            door: Rc::clone(self),
+            plan,
+            held,
+            peer,
+        };
+        tokio::task::spawn_local(Life::Received(Box::pin(receive(reception, tcp))));
     }
 
     /// Takes a client's own place; `None` for a peer that stands for many clients.
@@ -182,58 +192,114 @@ fn is_announced(plan: &ListenerPlan, peer: SocketAddr) -> bool {
     plan.proxy_protocol.iter().any(|net| net.contains(&peer))
 }
 
-/// Counts a panic that no exchange has caught: it ends a connection, and the process goes on.
-struct Watched<'a>(&'a Worker);
+/// What a connection holds to its end. Whatever ends it, a panic too, gives it back.
+struct Held {
+    #[expect(dead_code, reason = "held for what its drop gives back")]
+    counted: OpenConnection,
+    open: Open,
+    #[expect(dead_code, reason = "held for what its drop gives back")]
+    admitted: Admitted,
+    /// The client's own place; `None` for one who stands for many, or has not been announced yet.
+    place: Option<ClientPlace>,
+}
 
-impl Drop for Watched<'_> {
+impl Drop for Held {
+    /// Counts a panic that no exchange has caught: it ends a connection, and the process goes on. The runtime drops the task
+    /// while it unwinds.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.metrics.gateway().panicked(self.0.id);
+            let worker = self.open.worker();
+            worker.metrics.gateway().panicked(worker.id);
         }
     }
 }
 
-async fn accept_now(socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
-    poll_fn(|cx| match socket.poll_accept(cx) {
-        Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
+/// A connection that has come in, and where it did.
+struct Reception {
+    worker: Rc<Worker>,
+    door: Rc<Door>,
+    plan: Arc<ListenerPlan>,
+    held: Held,
+    peer: SocketAddr,
 }
 
-/// Takes a connection from its first byte to its protocol.
-async fn receive(
-    worker: &Rc<Worker>,
-    door: &Rc<Door>,
-    plan: &Arc<ListenerPlan>,
-    tcp: TcpStream,
-    peer: SocketAddr,
-) {
+/// A connection's service to its end.
+type Service = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A connection as a task: a small one, since there are many that do nothing. Two boxes, one after the other, hold what it
+/// does, so that one that is served does not hold the room for its reception. An `async` block would be twice as large.
+enum Life<R> {
+    Received(Pin<Box<R>>),
+    Served {
+        service: Service,
+        #[expect(dead_code, reason = "held for what its drop gives back")]
+        held: Held,
+    },
+}
+
+impl<R: Future<Output = Option<(Held, Service)>>> Future for Life<R> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Received(received) = &mut *self {
+            match ready!(received.as_mut().poll(cx)) {
+                Some((held, service)) => *self = Self::Served { service, held },
+                None => return Poll::Ready(()),
+            }
+        }
+        match &mut *self {
+            Self::Served { service, .. } => service.as_mut().poll(cx),
+            Self::Received(_) => Poll::Pending,
+        }
+    }
+}
+
+/// Accepts a connection that is there.
+fn accept_now(socket: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (tcp, peer) = socket.accept()?;
+    tcp.set_nonblocking(true)?;
+    Ok((TcpStream::from_std(tcp)?, peer))
+}
+
+/// Takes a connection from its first byte to its protocol. `None`: it has ended.
+async fn receive(reception: Reception, tcp: TcpStream) -> Option<(Held, Service)> {
+    let Reception {
+        worker,
+        door,
+        plan,
+        mut held,
+        peer,
+    } = reception;
     let deadline = worker.deadlines.register();
     deadline.set(Instant::now() + plan.deadlines.handshake);
     let mut connection = Connection {
-        listener: Arc::clone(plan),
+        listener: Arc::clone(&plan),
         peer,
         client: peer,
         tls: None,
         requests: door.gate.requests.clone(),
         retired: Rc::clone(&door.retired),
     };
-    let mut _place = None;
-    if is_announced(plan, peer) {
+    if is_announced(&plan, peer) {
         match deadline.bound(Box::pin(read_proxy_header(&tcp))).await {
             Ok(Ok(ProxyHeader::Forwarded { source, .. })) => connection.client = source,
             Ok(Ok(ProxyHeader::Local)) => {}
-            Ok(Err(reason)) => return plan.metrics.connection_refused(worker.id, reason),
+            Ok(Err(reason)) => {
+                plan.metrics.connection_refused(worker.id, reason);
+                return None;
+            }
             Err(_) => {
-                return plan
-                    .metrics
-                    .connection_refused(worker.id, "proxy_header_timeout");
+                let reason = "proxy_header_timeout";
+                plan.metrics.connection_refused(worker.id, reason);
+                return None;
             }
         }
-        match door.client_place(worker, plan, connection.client.ip()) {
-            Ok(place) => _place = place,
-            Err(reason) => return plan.metrics.connection_refused(worker.id, reason),
+        match door.client_place(&worker, &plan, connection.client.ip()) {
+            Ok(place) => held.place = place,
+            Err(reason) => {
+                plan.metrics.connection_refused(worker.id, reason);
+                return None;
+            }
         }
     }
     let socket = match &plan.tls {
@@ -252,37 +318,36 @@ async fn receive(
                     plan.metrics.tls_handshake(worker.id, info.version, resumed);
                     if info.outlived_its_certificate(unix_now()) {
                         // A resumed session outlives the certificate it began with; the handshake does not look again.
-                        return plan.metrics.tls_handshake_failed(
-                            worker.id,
-                            HandshakeFault::CertificateExpired.reason(),
-                        );
+                        let reason = HandshakeFault::CertificateExpired.reason();
+                        plan.metrics.tls_handshake_failed(worker.id, reason);
+                        return None;
                     }
-                    connection.tls = Some(session_of(&info));
+                    connection.tls = Some(Box::new(session_of(&info)));
                     Socket::Accepted(Box::new(tls))
                 }
                 Ok(Err(error)) => {
                     let reason = handshake_fault(&error).reason();
                     tracing::debug!(%error, client = %connection.client, listener = %plan.name, "TLS handshake failed");
-                    return plan.metrics.tls_handshake_failed(worker.id, reason);
+                    plan.metrics.tls_handshake_failed(worker.id, reason);
+                    return None;
                 }
                 Err(_) => {
-                    return plan.metrics.tls_handshake_failed(worker.id, "tls_timeout");
+                    let reason = "tls_timeout";
+                    plan.metrics.tls_handshake_failed(worker.id, reason);
+                    return None;
                 }
             }
         }
     };
-    let (worker, connection) = (Rc::clone(worker), Rc::new(connection));
-    match detect(&worker, &connection, socket, &deadline).await {
-        Some((arrival, Speaks::Http1)) => {
-            drop(deadline);
-            Box::pin(serve_h1::serve(worker, connection, arrival)).await;
-        }
-        Some((arrival, Speaks::Http2)) => {
-            drop(deadline);
-            Box::pin(serve_h2::serve(worker, connection, arrival)).await;
-        }
-        None => {}
-    }
+    let connection = Rc::new(connection);
+    let (arrival, speaks) = detect(&worker, &connection, socket, &deadline).await?;
+    // The service has a deadline of its own, which may be the same cell.
+    drop(deadline);
+    let service: Service = match speaks {
+        Speaks::Http1 => Box::pin(serve_h1::serve(worker, connection, arrival)),
+        Speaks::Http2 => Box::pin(serve_h2::serve(worker, connection, arrival)),
+    };
+    Some((held, service))
 }
 
 /// A client whose protocol is known.
@@ -300,6 +365,10 @@ enum Speaks {
     Http1,
     Http2,
 }
+
+/// How long a client that has not said anything yet is listened to when the gateway would leave: it has been told that
+/// it is connected, so its first request may be on its way.
+pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Finds out what the client speaks: by ALPN, or by its first bytes.
 async fn detect(
@@ -327,15 +396,16 @@ async fn detect(
         return Some((unread(socket), Speaks::Http1));
     }
     deadline.set(head_by);
+    let mut is_leaving = false;
     let readable = poll_fn(|cx| {
         if let Poll::Ready(outcome) = socket.poll_readable(cx) {
             return Poll::Ready(outcome.is_ok());
         }
-        if deadline.poll_expired(cx).is_ready() || worker.is_draining() || connection.retired.get()
-        {
-            return Poll::Ready(false);
+        if !is_leaving && (worker.is_draining() || connection.retired.get()) {
+            is_leaving = true;
+            deadline.set(head_by.min(Instant::now() + LAST_CALL));
         }
-        Poll::Pending
+        deadline.poll_expired(cx).map(|_| false)
     })
     .await;
     if !readable {

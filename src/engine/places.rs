@@ -24,10 +24,11 @@ pub(crate) async fn leave(
     endpoint: &Endpoint,
     patience: Patience<'_>,
 ) -> Result<OpenConnection, Fault> {
+    // Also without limits: those that a reload adds want this worker's connections closed, too.
+    endpoint.state.bells().add(&worker.bell);
     let Some(limits) = limits(upstream) else {
         return Ok(OpenConnection::counted(endpoint));
     };
-    limits.load.bells().add(&worker.bell);
     loop {
         let scarce = match at_once(worker, endpoint, limits) {
             Ok(open) => return Ok(open),
@@ -77,7 +78,7 @@ async fn wait(
             Some(ticket) => ticket,
             none => match queue.join(u32::MAX, cx.waker()) {
                 Ok(joined) => {
-                    limits.load.bells().ring();
+                    endpoint.state.bells().ring();
                     none.insert(joined)
                 }
                 Err(_) => return Poll::Ready(Err(Fault::UpstreamOverloaded)),
@@ -87,7 +88,8 @@ async fn wait(
             match OpenConnection::within(endpoint, limits) {
                 Ok(open) => return Poll::Ready(Ok(Some(open))),
                 Err(other) if other != scarce => return Poll::Ready(Ok(None)),
-                Err(_) => {}
+                // A reload can leave more open than there may be, so that one that was closed is not enough.
+                Err(_) => endpoint.state.bells().ring(),
             }
         }
         Poll::Pending

@@ -1,10 +1,10 @@
 //! A client's HTTP/1 connection: one request after the other, in order.
 
 use std::{
-    future::poll_fn,
-    pin::pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     rc::Rc,
-    task::Poll,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use super::{
     body::{Fill, Source},
     client_h1::{ClientH1, DRAINED},
     deadline::{Deadline, Expired},
-    door::Arrival,
+    door::{Arrival, LAST_CALL},
     exchange::{Carrier, Scratch},
     h1::{End, H1, SMALL},
     record::Recorded,
@@ -37,7 +37,10 @@ use crate::{
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(
+///
+/// What an idle connection holds is mostly this future, and there may be many of them. So it is no `async fn`, which
+/// holds its arguments a second time as its own, and what it seldom waits for is boxed.
+pub(crate) fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     Arrival {
@@ -46,68 +49,112 @@ pub(crate) async fn serve(
         mut heard,
         head_by,
     }: Arrival,
-) {
-    let deadline = worker.deadlines.register();
+) -> impl Future<Output = ()> {
     let until = end_of_life(&worker, &connection);
-    let mut io = H1::new(socket, End::Client, ahead);
+    let mut client = Client {
+        deadline: worker.deadlines.register(),
+        io: H1::new(socket, End::Client, ahead),
+        worker,
+        connection,
+    };
     let mut served: u64 = 0;
-    loop {
-        let first = (served == 0).then_some(head_by);
-        if let Wait::Over = wait_for_request(&worker, &connection, &mut io, &deadline, first).await
-        {
-            break;
-        }
-        served += 1;
-        let started = heard.take().unwrap_or_else(Instant::now);
-        let head_by = first.unwrap_or(started + connection.listener.deadlines.head);
-        let last = if served >= connection.listener.limits.requests {
-            Some("max_requests")
-        } else {
-            until
-                .is_some_and(|until| until <= started)
-                .then_some("max_connection_age")
-        };
-        let mut scratch = worker.scratch();
-        io.outbound = worker.buffers.outbound();
-        // Boxed, so that an idle connection does not hold the room that an exchange needs.
-        let after = Box::pin(serve_one(
-            &worker,
-            &connection,
-            &mut io,
-            &mut scratch,
-            &deadline,
-            (started, head_by, last),
-        ))
-        .await;
-        worker.reuse(scratch);
-        match after {
-            After::Keep => {}
-            After::Linger => {
-                linger(&mut io, &deadline).await;
-                break;
-            }
-            After::Close => {
-                if !matches!(io.socket, Socket::Plain(_)) {
-                    // TLS has an end of its own that has to be said.
-                    let _ = deadline.bound(pin!(io.socket.shutdown())).await;
+    async move {
+        loop {
+            if client.io.inbound.is_empty() {
+                match client.next(head_by, served == 0).await {
+                    Arrived::Bytes => {}
+                    Arrived::End => break,
+                    Arrived::Never(reason) => {
+                        let metrics = &client.connection.listener.metrics;
+                        metrics.connection_ended(client.worker.id, reason);
+                        break;
+                    }
                 }
-                break;
             }
-            After::Cut => {
-                io.socket.break_off();
-                break;
+            served += 1;
+            let Client {
+                worker,
+                connection,
+                io,
+                deadline,
+            } = &mut client;
+            let started = heard.take().unwrap_or_else(Instant::now);
+            let head_by = if served == 1 {
+                head_by
+            } else {
+                started + connection.listener.deadlines.head
+            };
+            let last = if served >= connection.listener.limits.requests {
+                Some("max_requests")
+            } else {
+                until
+                    .is_some_and(|until| until <= started)
+                    .then_some("max_connection_age")
+            };
+            let mut scratch = worker.scratch();
+            io.outbound = worker.buffers.outbound();
+            // Boxed, so that an idle connection does not hold the room that an exchange needs.
+            let after = Box::pin(serve_one(
+                worker,
+                connection,
+                io,
+                &mut scratch,
+                deadline,
+                (started, head_by, last),
+            ))
+            .await;
+            client.worker.reuse(scratch);
+            match after {
+                After::Keep => {}
+                After::Linger => {
+                    Box::pin(linger(&mut client.io, &client.deadline)).await;
+                    break;
+                }
+                After::Close => {
+                    if !matches!(client.io.socket, Socket::Plain(_)) {
+                        // TLS has an end of its own that has to be said.
+                        let end = pin!(client.io.socket.shutdown());
+                        let _ = client.deadline.bound(end).await;
+                    }
+                    break;
+                }
+                After::Cut => {
+                    client.io.socket.break_off();
+                    break;
+                }
+            }
+            if client.io.inbound.is_empty() {
+                client.worker.buffers.recycle(&mut client.io);
             }
         }
-        if io.inbound.is_empty() {
-            worker.buffers.recycle(&mut io);
-        }
+        client.worker.buffers.recycle(&mut client.io);
     }
-    worker.buffers.recycle(&mut io);
 }
 
-enum Wait {
-    Ready,
-    Over,
+/// A client whose requests are served, and what serves it.
+struct Client {
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    io: H1,
+    deadline: Deadline,
+}
+
+impl Client {
+    /// Waits for the first bytes of a request. Meanwhile the connection holds no buffer. The head of the first one has to
+    /// be there at `head_by`.
+    fn next(&mut self, head_by: Instant, is_first: bool) -> Waiting<'_> {
+        let idle = self.connection.listener.deadlines.idle;
+        self.deadline.set(if is_first {
+            head_by
+        } else {
+            Instant::now() + idle
+        });
+        Waiting {
+            client: self,
+            first: is_first.then_some(head_by),
+            is_leaving: false,
+        }
+    }
 }
 
 /// How the wait for the first bytes of a request ended.
@@ -131,60 +178,62 @@ enum After {
     Cut,
 }
 
-/// Waits for the first bytes of a request. Meanwhile the connection holds no buffer. `first`: when the head of the first
-/// request has to be there.
-async fn wait_for_request(
-    worker: &Rc<Worker>,
-    connection: &Connection,
-    io: &mut H1,
-    deadline: &Deadline,
+/// The wait of [`Client::next`].
+struct Waiting<'a> {
+    client: &'a mut Client,
+    /// When the head of a connection's first request has to be there. That one is not refused for what the gateway is
+    /// short of.
     first: Option<Instant>,
-) -> Wait {
-    let deadlines = &connection.listener.deadlines;
-    if io.inbound.is_empty() {
-        let (until, deadline_word) = match first {
-            Some(head_by) => (head_by, "head_timeout"),
-            None => (Instant::now() + deadlines.idle, "idle_timeout"),
-        };
-        deadline.set(until);
-        let arrived = poll_fn(|cx| {
-            // The mark may be left over from the last read, which took all there was.
-            while io.socket.poll_readable(cx).is_ready() {
-                io.inbound = worker.buffers.inbound();
-                if let Poll::Ready(read) = io.poll_read(cx, SMALL) {
-                    return Poll::Ready(match read {
-                        Ok(true) => Arrived::Bytes,
-                        Ok(false) | Err(_) => Arrived::End,
-                    });
-                }
-                worker.buffers.recycle(io);
+    /// Whether the gateway would leave, and listens to a client that it has not heard yet.
+    is_leaving: bool,
+}
+
+impl Future for Waiting<'_> {
+    type Output = Arrived;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arrived> {
+        let Self {
+            client,
+            first,
+            is_leaving,
+        } = &mut *self;
+        let Client {
+            worker,
+            connection,
+            io,
+            deadline,
+        } = &mut **client;
+        // The mark may be left over from the last read, which took all there was.
+        while io.socket.poll_readable(cx).is_ready() {
+            io.inbound = worker.buffers.inbound();
+            if let Poll::Ready(read) = io.poll_read(cx, SMALL) {
+                return Poll::Ready(match read {
+                    Ok(true) => Arrived::Bytes,
+                    Ok(false) | Err(_) => Arrived::End,
+                });
             }
-            if deadline.poll_expired(cx).is_ready() {
-                return Poll::Ready(Arrived::Never(deadline_word));
-            }
-            if connection.retired.get() {
-                return Poll::Ready(Arrived::Never("draining"));
-            }
-            if let Some(reason) = worker
-                .parting()
-                .filter(|it| first.is_none() || *it == "draining")
-            {
-                return Poll::Ready(Arrived::Never(reason));
-            }
-            Poll::Pending
-        })
-        .await;
-        match arrived {
-            Arrived::Bytes => {}
-            Arrived::End => return Wait::Over,
-            Arrived::Never(reason) => {
-                let metrics = &connection.listener.metrics;
-                metrics.connection_ended(worker.id, reason);
-                return Wait::Over;
-            }
+            worker.buffers.recycle(io);
         }
+        let parting = if connection.retired.get() {
+            Some("draining")
+        } else {
+            worker.parting()
+        };
+        match (parting, *first) {
+            (Some(reason), None) => return Poll::Ready(Arrived::Never(reason)),
+            (Some("draining"), Some(head_by)) if !*is_leaving => {
+                *is_leaving = true;
+                deadline.set(head_by.min(Instant::now() + LAST_CALL));
+            }
+            _ => {}
+        }
+        let late = match first {
+            _ if *is_leaving => "draining",
+            Some(_) => "head_timeout",
+            None => "idle_timeout",
+        };
+        deadline.poll_expired(cx).map(|_| Arrived::Never(late))
     }
-    Wait::Ready
 }
 
 /// Serves one request, whose first bytes came at `started` and whose head must be there at `head_by`. `last` is why the

@@ -30,7 +30,7 @@ use crate::{
 
 /// How long a connection that was told to go away may take over it.
 const GOODBYE: Duration = Duration::from_secs(5);
-/// How long one that has broken HTTP/2 may take to hear so.
+/// How long one that has been told everything may take to hear so.
 const PARTING: Duration = Duration::from_secs(1);
 
 /// What a connection and its streams share.
@@ -90,14 +90,14 @@ pub(crate) async fn serve(
     }
     let mut served: u64 = 0;
     let mut late: u32 = 0;
-    let (mut has_begun, mut is_shut) = (false, false);
+    let (mut has_begun, mut is_shut, mut is_parting) = (false, false, false);
     let patience = worker.deadlines.register();
     let mut head = HeadTimer::new(&worker, listener.deadlines.head);
     loop {
         let leaving = shared.leaving.get();
         let next = poll_fn(|cx| {
             if let Poll::Ready(turn) = http2.poll_turn(cx, &mut socket, is_shut) {
-                return Poll::Ready(Next::Turn(Box::new(turn)));
+                return Poll::Ready(Next::Turn(turn));
             }
             if !has_begun && http2.has_begun() {
                 has_begun = true;
@@ -106,6 +106,10 @@ pub(crate) async fn serve(
                         .deadline
                         .set(Instant::now() + listener.deadlines.idle);
                 }
+            }
+            if !is_parting && http2.is_parting() {
+                is_parting = true;
+                shared.deadline.set(Instant::now() + PARTING);
             }
             if !is_shut {
                 if shared.is_rapid(served, &refusals) {
@@ -142,7 +146,7 @@ pub(crate) async fn serve(
         })
         .await;
         match next {
-            Next::Turn(turn) => match *turn {
+            Next::Turn(turn) => match turn {
                 Turn::Request(asked) => {
                     served += 1;
                     late += u32::from(leaving);
@@ -263,7 +267,7 @@ impl Shared {
 
 /// What a connection's task is woken for.
 enum Next {
-    Turn(Box<Turn>),
+    Turn(Turn),
     /// The client gives up most of what it asks for.
     Rapid,
     /// The client takes too long over a head.

@@ -262,6 +262,13 @@ impl Worker {
     }
 }
 
+impl Open {
+    /// Whose connection it is.
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.0
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
         let left = self.0.connections.get().saturating_sub(1);

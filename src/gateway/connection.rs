@@ -19,8 +19,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Who is calling: what a PROXY header said, else the peer.
     pub client: SocketAddr,
-    /// The TLS session; `None` on a plain connection.
-    pub tls: Option<TlsSession>,
+    /// The TLS session; `None` on a plain connection, which does not hold the room for it.
+    pub tls: Option<Box<TlsSession>>,
     /// Where its requests take their places.
     pub requests: RequestGate,
     /// Whether the listener is gone: what runs ends, nothing further is awaited.

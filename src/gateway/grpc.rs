@@ -30,6 +30,25 @@ pub fn grpc_status(fields: &Fields) -> Option<u32> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
+/// The HTTP status that stands for a gRPC code, as those who carry gRPC over REST have agreed on
+/// (google/rpc/code.proto).
+pub(super) const fn http_status(code: u32) -> u16 {
+    match code {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500,
+    }
+}
+
 /// The same answer for a gRPC client, which finds its status in a field and not in the HTTP status: an answer that has
 /// only trailers. `None` when the client does not speak gRPC, or the answer is no fault.
 #[must_use]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Blame, Fault, grpc_status};
+use super::{Blame, Fault, grpc::http_status, grpc_status, verdict::is_late};
 use crate::{balance::Lease, http::ResponseHead};
 
 /// The head of an answer has come. What is a failure is the operator's to say; a gRPC status is taken for the HTTP status
@@ -34,11 +34,8 @@ pub fn judged_at_end(lease: &Lease, fault: Option<Fault>, trailers: Option<u32>,
     let Some(breaker) = lease.breaker() else {
         return;
     };
-    let broke_off = fault.is_some_and(|fault| {
-        let is_late = matches!(fault, Fault::RouteTimeout | Fault::DeadlineExceeded);
-        fault.blame() == Blame::Upstream && !is_late
-    });
-    let trailed = trailers.is_some_and(|code| breaker.is_failure(status_of(code)));
+    let broke_off = fault.is_some_and(|fault| fault.blame() == Blame::Upstream && !is_late(fault));
+    let trailed = trailers.is_some_and(|code| breaker.is_failure(http_status(code)));
     if broke_off || trailed {
         lease.judge(true, now_ms);
     }
@@ -69,25 +66,7 @@ pub fn measured(
 /// The status of an answer, or the one that its gRPC status stands for.
 fn meaning(head: &ResponseHead) -> u16 {
     match grpc_status(&head.fields) {
-        Some(code) if head.status == 200 => status_of(code),
+        Some(code) if head.status == 200 => http_status(code),
         _ => head.status,
-    }
-}
-
-/// The HTTP status that a gRPC status stands for (google/rpc/code.proto).
-const fn status_of(grpc_status: u32) -> u16 {
-    match grpc_status {
-        0 => 200,
-        1 => 499,
-        3 | 9 | 11 => 400,
-        4 => 504,
-        5 => 404,
-        6 | 10 => 409,
-        7 => 403,
-        8 => 429,
-        12 => 501,
-        14 => 503,
-        16 => 401,
-        _ => 500,
     }
 }

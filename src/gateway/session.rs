@@ -139,11 +139,11 @@ const MOST_COOKIES: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::StickyKey;
+    use crate::balance::{EndpointId, StickyKey};
 
     fn id(last: u8) -> StickyId {
         let key = StickyKey::new(b"0123456789abcdef", "users");
-        key.id(([10, 0, 0, last], 80).into())
+        key.id(&EndpointId::at(([10, 0, 0, last], 80).into()))
     }
 
     fn session(expires: Option<u64>, served_by: u8) -> Session {

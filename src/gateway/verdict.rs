@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Blame, Exchange, Fault, Progress, grpc_status};
+use super::{Blame, Exchange, Fault, Progress, grpc::http_status, grpc_status};
 use crate::{
     balance::Lease,
     http::{BodyLength, ResponseHead},
@@ -108,7 +108,7 @@ impl Exchange {
 }
 
 /// Whether it was the time of the whole exchange that was over.
-const fn is_late(fault: Fault) -> bool {
+pub(super) const fn is_late(fault: Fault) -> bool {
     matches!(fault, Fault::RouteTimeout | Fault::DeadlineExceeded)
 }
 
@@ -121,24 +121,6 @@ fn is_endpoints_own(fault: Fault, progress: Progress, is_waiting: bool) -> bool 
         // The time of the whole exchange says something only if the endpoint's silence took what was left of it.
         fault if is_late(fault) => is_waiting && !progress.heard,
         fault => fault.blame() == Blame::Upstream,
-    }
-}
-
-/// The HTTP status that stands for a gRPC code, as those who carry gRPC over REST have agreed on.
-const fn http_status(code: u32) -> u16 {
-    match code {
-        0 => 200,
-        1 => 499,
-        3 | 9 | 11 => 400,
-        4 => 504,
-        5 => 404,
-        6 | 10 => 409,
-        7 => 403,
-        8 => 429,
-        12 => 501,
-        14 => 503,
-        16 => 401,
-        _ => 500,
     }
 }
 

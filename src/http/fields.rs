@@ -3,8 +3,6 @@
 //! Order and spelling are kept. Removing marks an entry, setting appends bytes; nothing is hashed and no field has an
 //! allocation of its own. `clear` keeps the capacity, so a connection recycles its heads.
 
-use bytes::Bytes;
-
 /// The fields of one message, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
@@ -85,42 +83,24 @@ impl Fields {
     /// Appends a field at the end. What is outside the grammar is repaired when the message is written: a field whose
     /// name is no token is left out, control bytes in a value become spaces.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        let value = std::iter::once(value);
-        self.append(Known::of(name), name, value, b"", Origin::Composed);
+        self.append(Known::of(name), name, value, Origin::Composed);
     }
 
     /// Appends a field whose name and value have passed the grammar; `known` is the name's identity.
     pub(super) fn push_parsed(&mut self, known: Known, name: &[u8], value: &[u8]) {
-        self.append(known, name, std::iter::once(value), b"", Origin::Parsed);
+        self.append(known, name, value, Origin::Parsed);
     }
 
-    /// Appends one field whose value is all of `values` with `separator` between them; all have passed the grammar.
-    pub(super) fn push_parsed_joined<'a>(
-        &mut self,
-        name: &[u8],
-        values: impl Iterator<Item = &'a [u8]>,
-        separator: &[u8],
-    ) {
-        self.append(Known::of(name), name, values, separator, Origin::Parsed);
+    /// Appends a field like [`push_parsed`](Self::push_parsed) that no table of HPACK may take in, here or further on.
+    pub(super) fn push_secret(&mut self, known: Known, name: &[u8], value: &[u8]) {
+        self.append(known, name, value, Origin::Secret);
     }
 
-    fn append<'a>(
-        &mut self,
-        known: Known,
-        name: &[u8],
-        values: impl Iterator<Item = &'a [u8]>,
-        separator: &[u8],
-        origin: Origin,
-    ) {
+    fn append(&mut self, known: Known, name: &[u8], value: &[u8], origin: Origin) {
         let name_start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         let value_start = self.bytes.len();
-        for (position, value) in values.enumerate() {
-            if position > 0 {
-                self.bytes.extend_from_slice(separator);
-            }
-            self.bytes.extend_from_slice(value);
-        }
+        self.bytes.extend_from_slice(value);
         self.entries.push(Entry {
             known,
             live: true,
@@ -145,19 +125,6 @@ impl Fields {
             .iter()
             .filter(|entry| entry.live)
             .map(|entry| (self.view(entry), entry.origin))
-    }
-
-    /// All fields in order with their values as slices of one shared copy.
-    pub(super) fn iter_shared(&self) -> impl Iterator<Item = (Field<'_>, Origin, Bytes)> {
-        let shared = Bytes::copy_from_slice(&self.bytes);
-        self.entries
-            .iter()
-            .filter(|entry| entry.live)
-            .map(move |entry| {
-                let end = (entry.value_end as usize).min(shared.len());
-                let start = (entry.value_start as usize).min(end);
-                (self.view(entry), entry.origin, shared.slice(start..end))
-            })
     }
 
     /// The bytes that the fields may need when they are written.
@@ -258,6 +225,8 @@ impl Fields {
 pub(super) enum Origin {
     /// A message on the wire; name and value have passed the grammar.
     Parsed,
+    /// The same, and its sender wants it in no table (RFC 7541 section 6.2.3).
+    Secret,
     /// A filter or the gateway; nobody has looked at the bytes.
     Composed,
 }

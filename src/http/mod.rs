@@ -2,7 +2,7 @@
 //!
 //! A message of any protocol version becomes a [`RequestHead`] or a [`ResponseHead`]; what has become one has passed
 //! the grammar. Nothing leaves but through the writers in [`h1`] and [`h2`], which keep every byte outside the grammar
-//! back. Inside this module the `http` crate is `::http`.
+//! back.
 
 mod error;
 mod fields;

@@ -38,7 +38,8 @@ pub struct Clients {
 #[must_use = "the connection counts as long as this lives"]
 pub struct ClientPlace {
     clients: Arc<Clients>,
-    client: u128,
+    /// As bytes, which may stand anywhere: each connection holds one of these.
+    client: [u8; 16],
 }
 
 /// Which limit refused a connection.
@@ -99,7 +100,7 @@ impl Clients {
         drop(open);
         Ok(ClientPlace {
             clients: Arc::clone(self),
-            client,
+            client: client.to_ne_bytes(),
         })
     }
 
@@ -128,10 +129,11 @@ fn lock<T>(parts: &[Mutex<T>], hash: usize) -> Option<MutexGuard<'_, T>> {
 
 impl Drop for ClientPlace {
     fn drop(&mut self) {
-        let Some(mut shard) = self.clients.shard(self.clients.hash(self.client)) else {
+        let client = u128::from_ne_bytes(self.client);
+        let Some(mut shard) = self.clients.shard(self.clients.hash(client)) else {
             return;
         };
-        if let Entry::Occupied(mut open) = shard.entry(self.client) {
+        if let Entry::Occupied(mut open) = shard.entry(client) {
             match open.get().checked_sub(1) {
                 Some(left @ 1..) => {
                     open.insert(left);

@@ -27,9 +27,10 @@ impl SnapshotCell {
         })
     }
 
-    /// Makes this the world of every request that begins from now on.
-    pub fn publish(&self, next: Snapshot) {
-        self.current.store(Arc::new(next));
+    /// Makes this the world of every request that begins from now on, and returns the one before.
+    #[must_use = "dropping a world takes a while"]
+    pub fn publish(&self, next: Snapshot) -> Arc<Snapshot> {
+        self.current.swap(Arc::new(next))
     }
 
     /// The current snapshot, for the control plane.

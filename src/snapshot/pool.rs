@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use super::{Found, HostedEndpoint, Place, SourceKey, Upstream};
-use crate::balance::{Endpoint, EndpointStates, Member, Metadata, Pool};
+use crate::balance::{Endpoint, EndpointId, EndpointStates, Member, Metadata, Pool};
 
 impl Upstream {
     /// A pool of the configured addresses, and of what `found` has for the sources. A source without endpoints adds
-    /// nothing. What is remembered of an address, and whose turn it is, goes on from the pool before.
+    /// nothing. What is remembered of an endpoint, and whose turn it is, goes on from the pool before.
     #[must_use]
     pub fn build_pool<'f>(
         &self,
@@ -48,10 +48,15 @@ impl Upstream {
             (Some(host), _) | (None, Place::Source { host, .. }) => host.clone(),
             (None, Place::Address(address)) => address.ip().to_string().into(),
         };
+        let id = EndpointId {
+            name: configured.name.clone(),
+            host: host.clone(),
+            address,
+        };
         let endpoint = Endpoint {
             metrics: self.metrics.endpoint(&configured.name),
-            state: states.endpoint(&self.name, address),
-            connection: self.transport.connection(&host, address),
+            connection: self.transport.connection(&self.name, &id),
+            state: states.endpoint(&self.name, id),
             name: configured.name.clone(),
             host,
             address,
@@ -77,10 +82,9 @@ fn metadata(configured: &Metadata, found: &Found) -> Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::PickContext;
+    use crate::balance::{ConnectionId, PickContext, StickyKey, key_hash};
     use std::{path::Path, sync::Arc, time::SystemTime};
 
-    use crate::balance::ConnectionId;
     use crate::compile::{Stores, compile};
     use crate::config::parse_str;
 
@@ -187,19 +191,64 @@ mod tests {
     }
 
     #[test]
-    fn hosts_at_one_address_share_connections_only_if_one_name_is_verified_for_both() {
+    fn hosts_at_one_address_have_states_sessions_and_slots_of_their_own() {
+        let stores = Stores::to_check();
+        let text = r#"
+            [upstream.users]
+            endpoints = ["a.test:80", "b.test:80", "192.0.2.1:80"]
+            balance = "hash"
+            hash = "${host}"
+        "#;
+        let upstream = upstream_of(text, &stores);
         let found = [Found::at("192.0.2.1".parse().unwrap())];
-        let connections = |tls: &str| {
+        let pool = upstream.build_pool(&stores.endpoints, |_| &found);
+        let [a, b, c] = pool.endpoints() else {
+            panic!("{:?}", pool.endpoints())
+        };
+        for (one, other) in [(a, b), (b, c), (a, c)] {
+            assert_eq!(one.address, other.address);
+            assert!(!Arc::ptr_eq(&one.state, &other.state));
+        }
+        let key = StickyKey::new(b"a secret for tests", "users");
+        let sessions = [a, b, c].map(|one| key.id(&one.id()));
+        assert!(sessions[0] != sessions[1] && sessions[1] != sessions[2]);
+        // Keys that one of them has are not all the other's.
+        let mut shares = [0; 3];
+        for number in 0..300_u64 {
+            let context = PickContext {
+                key: Some(key_hash(&number.to_le_bytes())),
+                ..PickContext::new(0, 0, &[])
+            };
+            shares[pool.pick_for(&context).unwrap().index()] += 1;
+        }
+        assert!(shares.iter().all(|share| *share > 50), "{shares:?}");
+        // The next pool has the same ones, whatever else is said of them.
+        let other = [Found {
+            weight: Some(7),
+            zone: Some("a".into()),
+            ..found[0].clone()
+        }];
+        let next = upstream.build_pool(&stores.endpoints, |_| &other);
+        for (one, after) in pool.endpoints().iter().zip(next.endpoints()) {
+            assert!(Arc::ptr_eq(&one.state, &after.state));
+            assert_eq!(one.id(), after.id());
+        }
+    }
+
+    #[test]
+    fn an_endpoint_has_its_connections_for_itself_as_long_as_they_are_made_alike() {
+        let found = [Found::at("192.0.2.1".parse().unwrap())];
+        let connections = |name: &str, more: &str| {
             let text =
-                format!("[upstream.users]\nendpoints = [\"a.test:443\", \"b.test:443\"]\n{tls}");
+                format!("[upstream.{name}]\nendpoints = [\"a.test:443\", \"b.test:443\"]\n{more}");
             let endpoints = upstream(&text, &found);
             (endpoints[0].3, endpoints[1].3)
         };
-        let (one, other) = connections("");
-        assert_eq!(one, other);
-        let (one, other) = connections("tls = { verify = false, server_name = \"c.test\" }");
-        assert_eq!(one, other);
-        let (one, other) = connections("tls = { verify = false }");
-        assert_ne!(one, other);
+        let plain = connections("users", "");
+        assert_ne!(plain.0, plain.1);
+        assert_eq!(connections("users", "max_idle = 7"), plain);
+        assert_ne!(connections("orders", "").0, plain.0);
+        let tls = connections("users", "tls = { verify = false }");
+        assert_ne!(tls.0, plain.0);
     }
 }

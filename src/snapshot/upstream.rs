@@ -12,7 +12,8 @@ use rustls::pki_types::ServerName;
 use super::{HealthPlan, RetryPlan, SourceKey, SourceState, UpstreamTimeouts};
 use crate::{
     balance::{
-        ConnectionId, Detector, Metadata, Pool, RetryBudget, RetryCounts, Settings, StickyKey,
+        ConnectionId, Detector, EndpointId, Metadata, Pool, RetryBudget, RetryCounts, Settings,
+        StickyKey,
     },
     filters::Template,
     observe::UpstreamMetrics,
@@ -122,8 +123,8 @@ impl HostedEndpoint {
     }
 }
 
-/// How to speak to the endpoints of an upstream. Connections are pooled by endpoint address and `identity`, so two
-/// transports that differ in anything never share one.
+/// How to speak to the endpoints of an upstream. Connections are pooled by endpoint and `identity`, so two transports that
+/// differ in anything never share one.
 #[derive(Debug)]
 pub struct Transport {
     /// The same number for equal settings, another for different ones, also across reloads.
@@ -135,16 +136,12 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// What connections to this endpoint have in common. Where the transport has no TLS name of its own, the endpoint's
-    /// host is verified, so two hosts at one address must not share connections.
+    /// What connections to this endpoint of the upstream of that name have in common. They are its own: it counts them,
+    /// and would wait for one in vain that another upstream uses.
     #[must_use]
-    pub fn connection(&self, host: &str, address: SocketAddr) -> ConnectionId {
+    pub fn connection(&self, upstream: &str, endpoint: &EndpointId) -> ConnectionId {
         let mut hasher = DefaultHasher::new();
-        self.identity.hash(&mut hasher);
-        address.hash(&mut hasher);
-        if self.tls.as_ref().is_some_and(|tls| tls.name.is_none()) {
-            host.hash(&mut hasher);
-        }
+        (self.identity, upstream, endpoint).hash(&mut hasher);
         ConnectionId(hasher.finish())
     }
 }

@@ -72,8 +72,7 @@ async fn case_83_a_running_exchange_ends_before_the_process() {
             .status,
         200
     );
-    let metrics = gateway.metrics().await;
-    assert!((metrics.sum("portcullis_draining", &[]) - 1.0).abs() < 0.1);
+    gateway.metric_is("portcullis_draining", &[], 1).await;
 
     gate.open();
     let response = client.response("GET").await.expect("an answer");
@@ -89,6 +88,7 @@ async fn case_83_http2_gets_goaway_and_its_streams_end() {
     let mut gateway = Gateway::start(CONFIG, &[("app", &origin)]).await;
     let busy = H2Client::connect(gateway.web().await).await;
     let mut idle = RawH2::over(gateway.connect().await).await;
+    idle.until_greeted().await;
     let request = h2_request("GET", "/").body(()).expect("a request");
     let (response, _stream) = busy.open(request, true).await;
     gate.reached(1).await;
@@ -100,6 +100,30 @@ async fn case_83_http2_gets_goaway_and_its_streams_end() {
     assert_eq!(answer.text(), "late");
     assert!(busy.ended().await.is_ok());
     assert_eq!(gateway.exit().await.code(), Some(0));
+}
+
+/// The kernel tells clients that they are connected before the gateway has seen them.
+#[tokio::test]
+async fn case_83_whoever_is_connected_gets_an_answer() {
+    const CLIENTS: usize = 20;
+    let origin = Origin::answering("ok").await;
+    let mut gateway = Gateway::start(CONFIG, &[("app", &origin)]).await;
+    let web = gateway.web().await;
+    gateway.signal("STOP").await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = Client::connect(web).await;
+        client.send(&Request::get("/").bytes()).await;
+        clients.push(client);
+    }
+    gateway.signal("TERM").await;
+    gateway.signal("CONT").await;
+    for mut client in clients {
+        let response = client.response("GET").await.expect("an answer");
+        assert_eq!(response.status, 200);
+    }
+    assert_eq!(gateway.exit().await.code(), Some(0));
+    assert_eq!(gateway.access_log().lines_now().len(), CLIENTS);
 }
 
 #[tokio::test]

@@ -24,13 +24,10 @@ async fn connections_beyond_the_cap_of_a_listener_are_closed_at_once() {
             || matches!(&refused, Ok(response) if response.status == 503),
         "{refused:?}"
     );
-    let metrics = gateway.metrics().await;
-    assert!(
-        metrics.sum(
-            "portcullis_connections_refused_total",
-            &[("listener", "web")]
-        ) >= 1.0
-    );
+    let refused_total = "portcullis_connections_refused_total";
+    gateway
+        .metric_reaches(refused_total, &[("listener", "web")], 1)
+        .await;
     // A place that becomes free is given away again.
     drop(first);
     within("a free place", async {
@@ -128,10 +125,10 @@ async fn a_connection_ends_in_order_when_it_is_old() {
     let mut raw = RawH2::over(gateway.connect().await).await;
     assert_eq!(raw.end_of(u32::MAX).await, StreamEnd::GoAway(0));
     raw.until_closed().await;
-    let metrics = gateway.metrics().await;
     let labels = [("listener", "web"), ("reason", "max_connection_age")];
-    let ended = metrics.sum("portcullis_connections_ended_total", &labels);
-    assert!((ended - 2.0).abs() < 0.5, "{ended}");
+    gateway
+        .metric_is("portcullis_connections_ended_total", &labels, 2)
+        .await;
 }
 
 #[tokio::test]

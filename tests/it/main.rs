@@ -55,5 +55,6 @@ mod timeouts;
 mod tls;
 mod trailers;
 mod upstream_tls;
+mod ways;
 mod websocket;
 mod wire;

@@ -54,11 +54,11 @@ fn answers(metrics: &Samples, name: &str, result: &str) -> f64 {
 }
 
 /// Waits until the source has failed so often.
-async fn until_failed(gateway: &Gateway, name: &str, count: f64) {
-    within("a failure", async {
-        while answers(&gateway.metrics().await, name, "failure") < count {}
-    })
-    .await;
+async fn until_failed(gateway: &Gateway, name: &str, count: usize) {
+    let labels = [("name", name), ("result", "failure")];
+    gateway
+        .metric_reaches("portcullis_discovery_answers_total", &labels, count)
+        .await;
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn case_80_a_name_that_moves_takes_its_requests_along_and_nothing_that_fai
 
     // It fails, then it is empty; the last good answer holds, and everyone can see how old it is.
     names.fail("app.test", A);
-    until_failed(&gateway, "app.test", 1.0).await;
+    until_failed(&gateway, "app.test", 1).await;
     assert_eq!(bodies(&gateway).await, ["new"]);
     names.set("app.test", A, 60, &[]);
     within("the new reason", async {
@@ -204,7 +204,7 @@ async fn a_name_server_that_says_nothing_holds_up_nobody() {
     let gateway = Gateway::start(&text, &[]).await;
     assert_eq!(gateway.get("/fixed").await.text(), "fixed");
     assert_eq!(gateway.get("/").await.status, 503);
-    until_failed(&gateway, "app.test", 1.0).await;
+    until_failed(&gateway, "app.test", 1).await;
     // The one with more patience still waits for its first answer.
     let failed = answers(&gateway.metrics().await, "patient.test", "failure");
     assert!(failed.abs() < 0.1, "{failed}");
@@ -220,7 +220,7 @@ async fn a_question_is_asked_so_many_times_until_it_has_failed() {
         + "[[route]]\nname = \"often\"\npath = \"/often\"\nupstream = \"often\"\n\
            [upstream.often]\nendpoints = [\"often.test:80\"]\ndns = { attempts = 4 }\n";
     let gateway = Gateway::start(&text, &[]).await;
-    until_failed(&gateway, "often.test", 2.0).await;
+    until_failed(&gateway, "often.test", 2).await;
     assert!(names.asked("often.test") >= 8);
     let asked = names.asked("app.test");
     let failed = answers(&gateway.metrics().await, "app.test", "failure");
@@ -348,10 +348,10 @@ async fn a_service_that_fails_keeps_its_endpoints() {
     // A host that does not exist does not keep the other one from its requests.
     assert_eq!(bodies(&gateway).await, ["app"]);
     names.serve(SERVICE, 60, &[(0, 0, 0, ".")]);
-    until_failed(&gateway, SERVICE, 1.0).await;
+    until_failed(&gateway, SERVICE, 1).await;
     assert_eq!(bodies(&gateway).await, ["app"]);
     names.fail(SERVICE, RecordType::SRV);
-    until_failed(&gateway, SERVICE, 2.0).await;
+    until_failed(&gateway, SERVICE, 2).await;
     assert_eq!(bodies(&gateway).await, ["app"]);
 }
 

@@ -58,6 +58,11 @@ async fn p99(policy: &str, first: usize) -> usize {
     let list: Vec<String> = origins.iter().map(|one| format!("\"{one}\"")).collect();
     let gateway = Gateway::start(
         r#"
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        idle_timeout = "1h"
+        max_requests = 1000000
         [[route]]
         name = "ping"
         path = "/ping"

@@ -281,4 +281,22 @@ async fn who_asks_for_more_connections_than_files_is_told() {
         })
         .await;
     assert!(told.contains("3999"), "{told}");
+    // And `check` says it before.
+    let config = gateway.config_path();
+    let check = |limit: u32| {
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")])
+            .args([env!("CARGO_BIN_EXE_portcullis"), "check", "--config"])
+            .arg(&config)
+            .output()
+            .expect("the command");
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    let warning = check(1999);
+    assert!(
+        warning.contains("warning[without_effect]") && warning.contains("files run out at 1999"),
+        "{warning}"
+    );
+    assert_eq!(check(2000), "");
 }

@@ -1,7 +1,7 @@
 //! A process that is short of memory, of descriptors or of time: first its connections end, then it refuses requests.
 
 use crate::harness::{
-    Client, Gateway, Origin, RawH2, RawOrigin, Request, StreamEnd, raw_h2::block, within,
+    Client, Gateway, Origin, RawH2, RawOrigin, Request, StreamEnd, blackhole, raw_h2::block, within,
 };
 
 /// A gateway with these keys in `[server.overload]` and three routes that matter more or less.
@@ -90,9 +90,10 @@ async fn short_of_memory_only_what_matters_most_is_served_and_the_operator_sees_
     raw.headers(1, HIGH, true).await;
     assert_eq!(raw.end_of(1).await, StreamEnd::Status(200));
     assert_eq!(raw.end_of(u32::MAX).await, StreamEnd::GoAway(0));
-    let metrics = gateway.metrics().await;
     let labels = [("listener", "web"), ("reason", "overload")];
-    assert!(metrics.sum("portcullis_connections_ended_total", &labels) >= 1.0);
+    gateway
+        .metric_reaches("portcullis_connections_ended_total", &labels, 1)
+        .await;
     // When there is enough again, all is as it was.
     gateway.reload(&routes(""), &[]).await;
     until(&gateway, ([200; 3], true)).await;
@@ -280,7 +281,7 @@ async fn case_85_without_descriptors_accepting_pauses_and_recovers_and_the_admin
         r#"
         [server]
         workers = 1
-        overload = { relieve_at = "off", shed_at = "off" }
+        overload = { relieve_at = "off", shed_at = "off", relieve_delay = "off", shed_delay = "off" }
         [[listener]]
         name = "web"
         address = "127.0.0.1:0"
@@ -305,15 +306,10 @@ async fn case_85_without_descriptors_accepting_pauses_and_recovers_and_the_admin
         let _ = client.try_send(&Request::get("/").bytes()).await;
         clients.push(client);
     }
-    let full = async || {
-        let metrics = gateway.metrics().await;
-        let labels = [("listener", "web"), ("reason", "descriptors_full")];
-        metrics.sum("portcullis_connections_refused_total", &labels)
-    };
-    within("connections that are refused", async {
-        while full().await < 1.0 {}
-    })
-    .await;
+    let labels = [("listener", "web"), ("reason", "descriptors_full")];
+    gateway
+        .metric_reaches("portcullis_connections_refused_total", &labels, 1)
+        .await;
     // The operator is not shut out, with however many connections.
     let mut operators = Vec::new();
     for _ in 0..5 {
@@ -336,6 +332,46 @@ async fn case_85_without_descriptors_accepting_pauses_and_recovers_and_the_admin
     assert_eq!(gateway.get("/").await.text(), "ok");
 }
 
+/// Case 85: what connects to endpoints that say nothing holds descriptors as well, for as long as it may.
+#[tokio::test]
+async fn case_85_endpoints_that_do_not_answer_leave_the_operator_his_descriptors() {
+    let (silent, _listener, _filler) = blackhole().await;
+    let gateway = Gateway::start_under(
+        "ulimit -n 128",
+        r#"
+        [server]
+        workers = 1
+        overload = { relieve_at = "off", shed_at = "off", relieve_delay = "off", shed_delay = "off" }
+        [[route]]
+        name = "all"
+        upstream = "app"
+        timeout = "1h"
+        [upstream.app]
+        endpoints = ["<app>"]
+        connect_timeout = "1h"
+        "#,
+        &[("app", &silent)],
+    )
+    .await;
+    let mut clients = Vec::new();
+    for _ in 0..150 {
+        clients.push(gateway.connect().await);
+    }
+    let labels = [("listener", "web"), ("reason", "descriptors_full")];
+    gateway
+        .metric_reaches("portcullis_connections_refused_total", &labels, 1)
+        .await;
+    for client in &mut clients {
+        let _ = client.try_send(&Request::get("/").bytes()).await;
+    }
+    // Those for whom there is no descriptor left are told so; meanwhile the operator sees it.
+    let labels = [("reason", "no_descriptors"), ("code", "503")];
+    gateway
+        .metric_reaches("portcullis_requests_total", &labels, 1)
+        .await;
+    drop(clients);
+}
+
 #[tokio::test]
 async fn an_endpoint_is_not_blamed_for_a_lack_of_descriptors() {
     // Each request needs a connection of its own.
@@ -346,7 +382,7 @@ async fn an_endpoint_is_not_blamed_for_a_lack_of_descriptors() {
         r#"
         [server]
         workers = 1
-        overload = { relieve_at = "off", shed_at = "off" }
+        overload = { relieve_at = "off", shed_at = "off", relieve_delay = "off", shed_delay = "off" }
         [[listener]]
         name = "web"
         address = "127.0.0.1:0"
@@ -383,9 +419,10 @@ async fn an_endpoint_is_not_blamed_for_a_lack_of_descriptors() {
     })
     .await;
     assert_eq!(refused.header("retry-after"), Some("1"));
-    let metrics = gateway.metrics().await;
     let labels = [("reason", "no_descriptors")];
-    assert!(metrics.sum("portcullis_requests_total", &labels) >= 1.0);
+    let metrics = gateway
+        .metric_reaches("portcullis_requests_total", &labels, 1)
+        .await;
     assert!((metrics.sum("portcullis_endpoint_up", &[]) - 1.0).abs() < 0.1);
     drop(kept);
     within("room for an endpoint", async {

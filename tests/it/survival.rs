@@ -83,6 +83,7 @@ const THREE: &str = r#"
     upstream = "other"
     [upstream.app]
     endpoints = ["<a>", "<b>", "<c>"]
+    protocol = "<protocol>"
     response_timeout = "1s"
     outlier = { consecutive_failures = 3, ejection_time = "1h", max_ejection_time = "1h" }
     [upstream.other]
@@ -91,13 +92,24 @@ const THREE: &str = r#"
 
 const CLIENTS: usize = 8;
 
-#[tokio::test]
-async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_flight_there() {
-    let (a, b, c) = (process("a").await, process("b").await, process("c").await);
+/// Three endpoints with load on them, and another upstream with a little.
+struct UnderLoad {
+    gateway: Gateway,
+    endpoints: [Gateway; 3],
+    load: Load,
+    elsewhere: Load,
+    _other: Origin,
+}
+
+/// The protocol is the one that the endpoints are asked in.
+async fn under_load(protocol: &str) -> UnderLoad {
+    let endpoints = [process("a").await, process("b").await, process("c").await];
+    let [a, b, c] = &endpoints;
     let other = Origin::answering("other").await;
     let gateway = Gateway::start(
         THREE,
         &[
+            ("protocol", &protocol),
             ("a", &a.web().await),
             ("b", &b.web().await),
             ("c", &c.web().await),
@@ -108,6 +120,33 @@ async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_fli
     let load = Load::start(&gateway, "/", CLIENTS).await;
     let elsewhere = Load::start(&gateway, "/other", 1).await;
     gateway.access_log().lines(200).await;
+    UnderLoad {
+        gateway,
+        endpoints,
+        load,
+        elsewhere,
+        _other: other,
+    }
+}
+
+#[tokio::test]
+async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_flight_there() {
+    killing_one_of_three("http/1.1").await;
+}
+
+#[tokio::test]
+async fn case_77_killing_one_of_three_endpoints_over_http2_costs_what_was_in_flight_there() {
+    killing_one_of_three("h2c").await;
+}
+
+async fn killing_one_of_three(protocol: &str) {
+    let UnderLoad {
+        gateway,
+        endpoints: [_a, b, _c],
+        load,
+        elsewhere,
+        _other,
+    } = under_load(protocol).await;
     b.signal("KILL").await;
     let killed = Instant::now();
     within("the end of requests to the dead endpoint", async {
@@ -141,21 +180,22 @@ async fn case_77_killing_one_of_three_endpoints_under_load_costs_what_was_in_fli
 
 #[tokio::test]
 async fn only_the_requests_of_a_frozen_endpoint_time_out() {
-    let (a, b, c) = (process("a").await, process("b").await, process("c").await);
-    let other = Origin::answering("other").await;
-    let gateway = Gateway::start(
-        THREE,
-        &[
-            ("a", &a.web().await),
-            ("b", &b.web().await),
-            ("c", &c.web().await),
-            ("other", &other),
-        ],
-    )
-    .await;
-    let load = Load::start(&gateway, "/", CLIENTS).await;
-    let elsewhere = Load::start(&gateway, "/other", 1).await;
-    gateway.access_log().lines(200).await;
+    freezing_one_of_three("http/1.1").await;
+}
+
+#[tokio::test]
+async fn only_the_streams_of_a_frozen_endpoint_time_out() {
+    freezing_one_of_three("h2c").await;
+}
+
+async fn freezing_one_of_three(protocol: &str) {
+    let UnderLoad {
+        gateway,
+        endpoints: [_a, b, _c],
+        load,
+        elsewhere,
+        _other,
+    } = under_load(protocol).await;
     // A frozen process takes connections, since the kernel does that, and never says a word.
     b.signal("STOP").await;
     within("the ejection of the frozen endpoint", async {

@@ -358,7 +358,16 @@ fn call(timeout: &[&str]) -> http::Request<Bytes> {
 
 #[tokio::test]
 async fn the_deadline_of_a_call_is_kept_by_the_gateway() {
-    let origin = EchoOrigin::start().await;
+    // A service that does not keep it itself.
+    let (gone, mut cancelled) = tokio::sync::mpsc::unbounded_channel();
+    let origin = H2Origin::start(move |mut exchange| {
+        let gone = gone.clone();
+        async move {
+            let reset = std::future::poll_fn(|cx| exchange.respond.poll_reset(cx)).await;
+            gone.send(reset.expect("a reset")).expect("the test");
+        }
+    })
+    .await;
     let gateway = Gateway::start(&config("", "protocol = \"h2c\""), &[("app", &origin)]).await;
     let client = H2Client::connect(gateway.web().await).await;
     let answer = client.ask(call(&["300m"])).await;
@@ -367,7 +376,8 @@ async fn the_deadline_of_a_call_is_kept_by_the_gateway() {
         (200, Some("4"))
     );
     assert_eq!(answer.header("grpc-message"), Some("deadline_exceeded"));
-    origin.until_cancelled(1).await;
+    let reset = within("a cancelled call", cancelled.recv()).await;
+    assert_eq!(reset, Some(h2::Reason::CANCEL));
     let record = &gateway.records(1).await[0];
     assert_eq!(record.text("reason"), "deadline_exceeded");
     assert_eq!(record.text("grpc_status"), "4");

@@ -91,11 +91,13 @@ fn connection(
         listener: Arc::clone(listener),
         peer,
         client: peer,
-        tls: secure.then(|| TlsSession {
-            version: "TLSv1.3",
-            cipher: "",
-            sni: head.host.clone(),
-            client_subject: String::new(),
+        tls: secure.then(|| {
+            Box::new(TlsSession {
+                version: "TLSv1.3",
+                cipher: "",
+                sni: head.host.clone(),
+                client_subject: String::new(),
+            })
         }),
     }))
 }

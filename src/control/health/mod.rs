@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::task::Task;
 use crate::{
-    balance::{Administration, Endpoint, EndpointState, Pool},
+    balance::{Administration, Endpoint, EndpointId, EndpointState, Pool},
     observe::EndpointMetrics,
     snapshot::{CheckTls, HealthPlan, Snapshot, Upstream},
 };
@@ -36,17 +36,16 @@ pub struct HealthChecks {
     running: HashMap<Checked, Running>,
 }
 
-/// What is checked: one address of one upstream, as the endpoint's state is kept.
+/// What is checked: one endpoint of one upstream, as its state is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Checked {
     upstream: Box<str>,
-    address: SocketAddr,
+    endpoint: EndpointId,
 }
 
 #[derive(Debug)]
 struct Running {
     plan: HealthPlan,
-    name: Box<str>,
     transport: u64,
     _task: Task,
 }
@@ -67,11 +66,9 @@ impl HealthChecks {
                 };
                 let checked = Checked {
                     upstream: upstream.name.clone(),
-                    address: endpoint.address,
+                    endpoint: endpoint.id(),
                 };
-                if wanted.insert(checked.clone())
-                    && !self.is_checked_so(&checked, upstream, (plan, endpoint))
-                {
+                if wanted.insert(checked.clone()) && !self.is_checked_so(&checked, upstream, plan) {
                     new.push((checked, upstream, plan, Arc::clone(endpoint)));
                 }
             }
@@ -84,16 +81,9 @@ impl HealthChecks {
         }
     }
 
-    fn is_checked_so(
-        &self,
-        checked: &Checked,
-        upstream: &Upstream,
-        (plan, endpoint): (&HealthPlan, &Endpoint),
-    ) -> bool {
+    fn is_checked_so(&self, checked: &Checked, upstream: &Upstream, plan: &HealthPlan) -> bool {
         self.running.get(checked).is_some_and(|running| {
-            running.plan == *plan
-                && running.name == endpoint.name
-                && running.transport == upstream.transport.identity
+            running.plan == *plan && running.transport == upstream.transport.identity
         })
     }
 }
@@ -125,7 +115,6 @@ fn begin(upstream: &Upstream, plan: &HealthPlan, endpoint: &Endpoint, others: us
     };
     Running {
         plan: plan.clone(),
-        name: endpoint.name.clone(),
         transport: upstream.transport.identity,
         _task: Task::start(check.run(others)),
     }

@@ -159,7 +159,7 @@ async fn an_unchanged_check_keeps_its_task_and_a_changed_one_gets_another() {
         checks.follow(&snapshot(text, &stores));
         let running = checks.running.iter();
         let mut tasks: Vec<_> = running
-            .map(|(checked, running)| (checked.address.port(), running._task.id()))
+            .map(|(checked, running)| (checked.endpoint.address.port(), running._task.id()))
             .collect();
         tasks.sort_by_key(|(port, _)| *port);
         tasks

@@ -1,17 +1,29 @@
 //! What the process uses, and what it may use, as Linux tells it.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io::ErrorKind, path::PathBuf};
+
+use rustix::process::{Resource, getrlimit};
 
 use super::judge::Share;
 
-/// Where to look.
+/// Where to look, and what was seen. To read a file takes a descriptor, and there may be none: what cannot be read is as
+/// it was.
 #[derive(Debug)]
 pub(super) struct Usage {
-    /// The files with the memory limits of the control group and of those above it.
-    groups: Vec<PathBuf>,
+    /// The file that tells of this process.
+    status: PathBuf,
+    resident: u64,
+    /// The limits of memory of the control group and of those above it.
+    groups: Vec<Group>,
     machine: u64,
     /// Address space that was taken at the start and is no memory that anything is kept in.
     aside: u64,
+}
+
+#[derive(Debug)]
+struct Group {
+    file: PathBuf,
+    limit: u64,
 }
 
 /// One look.
@@ -35,27 +47,36 @@ impl Usage {
         let machine = fs::read_to_string("/proc/meminfo")
             .ok()
             .and_then(|text| kilobytes(&text, "MemTotal:"));
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let figure = |name| kilobytes(&status, name).unwrap_or(0);
+        let status = PathBuf::from("/proc/self/status");
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let figure = |name| kilobytes(&text, name).unwrap_or(0);
+        let groups = fs::read_to_string("/proc/self/cgroup")
+            .map(|text| limit_files(&text))
+            .unwrap_or_default();
+        let group = |file| Group {
+            file,
+            limit: u64::MAX,
+        };
         Self {
+            status,
+            resident: figure("VmRSS:"),
             aside: figure("VmSize:")
                 .saturating_sub(figure("VmRSS:"))
                 .min(MOST_ASIDE),
-            groups: fs::read_to_string("/proc/self/cgroup")
-                .map(|text| limit_files(&text))
-                .unwrap_or_default(),
+            groups: groups.into_iter().map(group).collect(),
             machine: machine.unwrap_or(u64::MAX),
         }
     }
 
-    /// Looks now. What cannot be read does not limit anything.
-    pub(super) fn read(&self, max_memory: Option<u64>) -> Reading {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    /// Looks now. What was never there to be read does not limit anything.
+    pub(super) fn read(&mut self, max_memory: Option<u64>) -> Reading {
+        if let Ok(status) = fs::read_to_string(&self.status) {
+            self.resident = kilobytes(&status, "VmRSS:").unwrap_or(0);
+        }
         let memory = Share {
-            used: kilobytes(&status, "VmRSS:").unwrap_or(0),
+            used: self.resident,
             of: max_memory.unwrap_or_else(|| {
-                let addresses = soft_limit(&limits, "Max address space");
+                let addresses = soft_limit(Resource::As);
                 self.memory().min(addresses.saturating_sub(self.aside))
             }),
         };
@@ -63,19 +84,23 @@ impl Usage {
             memory,
             descriptors: Share {
                 used: open_descriptors(),
-                of: soft_limit(&limits, "Max open files"),
+                of: soft_limit(Resource::Nofile),
             },
             memory_limit: memory.of,
         }
     }
 
-    fn memory(&self) -> u64 {
-        let groups = self.groups.iter().filter_map(|file| {
-            let text = fs::read_to_string(file).ok()?;
-            // "max" is no number, and no limit.
-            text.trim().parse().ok()
-        });
-        groups.fold(self.machine, u64::min)
+    fn memory(&mut self) -> u64 {
+        for group in &mut self.groups {
+            match fs::read_to_string(&group.file) {
+                // "max" is no number, and no limit.
+                Ok(text) => group.limit = text.trim().parse().unwrap_or(u64::MAX),
+                Err(error) if error.kind() == ErrorKind::NotFound => group.limit = u64::MAX,
+                Err(_) => {}
+            }
+        }
+        let limits = self.groups.iter().map(|group| group.limit);
+        limits.fold(self.machine, u64::min)
     }
 }
 
@@ -92,7 +117,8 @@ impl Reading {
 fn open_descriptors() -> u64 {
     const DIRECTORY: &str = "/proc/self/fd";
     match fs::metadata(DIRECTORY).map_or(0, |directory| directory.len()) {
-        0 => fs::read_dir(DIRECTORY).map_or(0, |all| all.count() as u64),
+        // Without a descriptor to read it with, all are in use.
+        0 => fs::read_dir(DIRECTORY).map_or(u64::MAX, |all| all.count() as u64),
         count => count,
     }
 }
@@ -104,12 +130,9 @@ fn kilobytes(text: &str, name: &str) -> Option<u64> {
     figure.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The soft limit of a line of `/proc/self/limits`.
-fn soft_limit(text: &str, name: &str) -> u64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|line| line.split_whitespace().next())
-        .and_then(|figure| figure.parse().ok())
-        .unwrap_or(u64::MAX)
+/// What the process may have of it at the moment.
+fn soft_limit(resource: Resource) -> u64 {
+    getrlimit(resource).current.unwrap_or(u64::MAX)
 }
 
 /// The files with the limits of the memory group in `/proc/self/cgroup` and of every group above it.
@@ -178,10 +201,40 @@ mod tests {
         let status = "Name:\tx\nVmSize:\t  2048 kB\nVmRSS:\t     100 kB\n";
         assert_eq!(kilobytes(status, "VmRSS:"), Some(102_400));
         assert_eq!(kilobytes(status, "VmSwap:"), None);
-        let limits = "Max open files            1024                 4096                 files\n\
-                      Max address space         unlimited            unlimited            bytes\n";
-        assert_eq!(soft_limit(limits, "Max open files"), 1024);
-        assert_eq!(soft_limit(limits, "Max address space"), u64::MAX);
+    }
+
+    #[test]
+    fn what_cannot_be_read_for_want_of_descriptors_is_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let (status, limit) = (
+            directory.path().join("status"),
+            directory.path().join("limit"),
+        );
+        fs::write(&status, "VmRSS:\t100 kB\n").unwrap();
+        fs::write(&limit, "300000\n").unwrap();
+        let mut usage = Usage {
+            status: status.clone(),
+            resident: 0,
+            groups: vec![Group {
+                file: limit.clone(),
+                limit: u64::MAX,
+            }],
+            machine: 500_000,
+            aside: 0,
+        };
+        let memory = |usage: &mut Usage| {
+            let memory = usage.read(None).memory;
+            (memory.used, memory.of)
+        };
+        assert_eq!(memory(&mut usage), (102_400, 300_000));
+        // What is a directory cannot be read either, and is not gone.
+        for file in [&status, &limit] {
+            fs::remove_file(file).unwrap();
+            fs::create_dir(file).unwrap();
+        }
+        assert_eq!(memory(&mut usage), (102_400, 300_000));
+        fs::remove_dir(&limit).unwrap();
+        assert_eq!(memory(&mut usage), (102_400, 500_000));
     }
 
     #[test]

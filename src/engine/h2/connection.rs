@@ -37,7 +37,7 @@ const TURN: usize = 64 * 1024;
 const ROOM: usize = 4 * 1024;
 /// So much beside bodies that nobody reads, and nothing more is read from the other end: frames that ask for an answer
 /// pile up.
-const MOST_UNREAD: usize = 512 * 1024;
+const MOST_UNREAD: usize = 128 * 1024;
 /// The most that is written at once.
 const MOST_WRITTEN: usize = 64 * 1024;
 
@@ -233,6 +233,11 @@ impl Http2 {
     /// Whether the client has sent anything.
     pub(crate) fn has_heard(&self) -> bool {
         self.0.borrow().receiving.heard
+    }
+
+    /// Whether all is said, and nothing but the other end's farewell is waited for.
+    pub(crate) fn is_parting(&self) -> bool {
+        self.0.borrow().sending.is_shut
     }
 
     /// Until when the client has time to take some of what waits for it; `None` when nothing does.

@@ -108,7 +108,7 @@ pub fn write_response_head(
 
 /// Appends the line of one field, or nothing when its name is no token.
 pub(super) fn write_field(field: Field<'_>, origin: Origin, out: &mut Vec<u8>) {
-    if origin == Origin::Parsed {
+    if matches!(origin, Origin::Parsed | Origin::Secret) {
         write_line(field.name, field.value, out);
     } else if is_token(field.name) {
         write_line(field.name, &repair_value(field.value), out);

@@ -2,7 +2,7 @@
 
 use super::super::connection::is_connection_specific;
 use super::super::error::HeadError;
-use super::super::fields::Known;
+use super::super::fields::{Fields, Known};
 use super::super::hpack::{NameKind, Seen, ValueKind};
 use super::super::limits::HeadLimits;
 use super::BlockError;
@@ -64,13 +64,16 @@ impl<'a> Lines<'a> {
         self.is_fine()
     }
 
-    /// Counts one field.
-    pub(super) fn count(&mut self) -> bool {
+    /// Puts an admitted field into the list, if there may be one more.
+    pub(super) fn keep(&mut self, known: Known, seen: &Seen<'_>, fields: &mut Fields) {
         self.count += 1;
         if self.count > self.limits.allowed_fields() {
             self.refuse(HeadError::TooManyFields);
+        } else if seen.secret {
+            fields.push_secret(known, seen.name, seen.value);
+        } else {
+            fields.push_parsed(known, seen.name, seen.value);
         }
-        self.is_fine()
     }
 
     pub(super) fn malformed(&mut self) {

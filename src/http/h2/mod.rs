@@ -4,7 +4,6 @@
 //! rules 18 and 19). A block is always read to its end, whatever is wrong with what it says, since the next one builds
 //! on it.
 
-mod convert;
 pub mod frame;
 mod lines;
 mod request;
@@ -21,10 +20,6 @@ use super::error::HeadError;
 use super::hpack;
 use super::limits::HeadLimits;
 
-pub use convert::{
-    request_from_h2, request_to_h2, response_from_h2, response_to_h2, trailers_from_h2,
-    trailers_to_h2,
-};
 pub use request::{read_request, write_request};
 pub use response::{read_response, write_response};
 pub use trailers::{read_trailers, write_trailers};

@@ -42,8 +42,12 @@ pub fn read_request(
         is_connect: false,
         scheme_port: None,
     };
-    read_block(blocks, block, limits, &mut reader)?;
-    reader.finish()
+    let done = read_block(blocks, block, limits, &mut reader).and_then(|()| reader.finish());
+    if cookie.capacity() > KEPT {
+        cookie.clear();
+        cookie.shrink_to(KEPT);
+    }
+    done
 }
 
 /// Appends the header block of a request for an upstream; `scheme` is `http` or `https`.
@@ -102,6 +106,9 @@ pub fn write_request(
     });
     Ok(())
 }
+
+/// What is kept for cookies between requests, in bytes.
+const KEPT: usize = 8192;
 
 /// Takes the fields of a request.
 struct Reader<'a> {
@@ -178,11 +185,7 @@ impl Reader<'_> {
                 self.has_cookie = true;
                 self.cookie.extend_from_slice(seen.value);
             }
-            _ => {
-                if self.lines.count() {
-                    self.head.fields.push_parsed(known, seen.name, seen.value);
-                }
-            }
+            _ => self.lines.keep(known, seen, &mut self.head.fields),
         }
     }
 

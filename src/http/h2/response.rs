@@ -79,10 +79,8 @@ impl Sink for Reader<'_> {
     fn field(&mut self, seen: &Seen<'_>) {
         match seen.name_kind {
             NameKind::Field(_) | NameKind::NoToken => {
-                if let Some(known) = self.lines.admit(seen)
-                    && self.lines.count()
-                {
-                    self.head.fields.push_parsed(known, seen.name, seen.value);
+                if let Some(known) = self.lines.admit(seen) {
+                    self.lines.keep(known, seen, &mut self.head.fields);
                 }
             }
             NameKind::Status => {

@@ -764,3 +764,17 @@ fn what_nobody_may_guess_is_never_indexed() {
         assert_eq!(out[2], 0x1f, "{name}");
     }
 }
+
+#[test]
+fn what_came_as_a_secret_goes_out_as_one() {
+    // RFC 7541 section 6.2.3: never indexed, with a name that is spelled out and with one of the table.
+    let secrets = b"\x10\x03x-a\x011\x1f\x04\x012\x10\x02te\x08trailers";
+    let open = b"\x00\x03x-b\x011\x0f\x04\x012";
+    let start = b"\x82\x86\x84\x01\x01a";
+    let whole = [&start[..], secrets, open].concat();
+    let mut head = RequestHead::default();
+    read_request(&mut Decoder::new(), &whole, &mut head, &LIMITS).unwrap();
+    let mut out = Vec::new();
+    write_request(&mut Encoder::new(), &head, "http", &mut out).unwrap();
+    assert_eq!(out, [b"\x20", &whole[..]].concat());
+}

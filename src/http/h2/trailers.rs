@@ -77,8 +77,8 @@ impl Reader<'_> {
             return;
         };
         let (name, value) = (seen.name, seen.value);
-        if is_allowed(Field { known, name, value }) && self.lines.count() {
-            self.fields.push_parsed(known, name, value);
+        if is_allowed(Field { known, name, value }) {
+            self.lines.keep(known, &seen, &mut self.fields);
         }
     }
 }

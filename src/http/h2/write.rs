@@ -19,14 +19,18 @@ pub(super) fn write_fields(
         {
             continue;
         }
+        let secret = origin == Origin::Secret;
         match origin {
             // The one value that it may have, in the one spelling that every reader knows.
-            _ if field.known == Known::Te => write_field(Known::Te, b"te", b"trailers", out),
-            Origin::Parsed => write_field(field.known, field.name, field.value, out),
+            _ if field.known == Known::Te => {
+                let value = b"trailers";
+                write_field(Field { value, ..field }, secret, out);
+            }
+            Origin::Parsed | Origin::Secret => write_field(field, secret, out),
             Origin::Composed => {
                 if is_token(field.name) {
-                    let value = repair_value(field.value);
-                    write_field(field.known, field.name, &value, out);
+                    let value = &*repair_value(field.value);
+                    write_field(Field { value, ..field }, secret, out);
                 }
             }
         }

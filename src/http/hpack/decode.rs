@@ -114,6 +114,7 @@ impl Decoder {
         sink: &mut impl Sink,
     ) -> Option<usize> {
         let Self { table, name, value } = self;
+        let secret = prefix == 4 && rest.first()? & 0x10 != 0;
         let index = integer::read(rest, prefix)?;
         let (name_kind, name, from) = if index == 0 {
             let name = read_string(rest, name)?;
@@ -131,6 +132,7 @@ impl Decoder {
             value_kind: ValueKind::of(value),
             name,
             value,
+            secret,
         };
         sink.field(&seen);
         let size = seen.size();

@@ -1,7 +1,7 @@
 //! Writes header blocks: without a table, without Huffman's code. What that costs in bytes is little; what it saves is
 //! most of the time.
 
-use super::super::fields::Known;
+use super::super::fields::{Field, Known};
 use super::integer;
 
 /// One for each connection.
@@ -52,25 +52,25 @@ pub(in crate::http) fn write_named_length(index: usize, length: usize, out: &mut
     integer::write(0, 7, length, out);
 }
 
-/// Appends a field, its name in lower case.
-pub(in crate::http) fn write_field(known: Known, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+/// Appends a field, its name in lower case. A secret one is kept out of every table on its way.
+pub(in crate::http) fn write_field(field: Field<'_>, secret: bool, out: &mut Vec<u8>) {
+    let Field { known, name, value } = field;
+    // So are those that nobody may guess, byte by byte, from the size of what is sent (RFC 7541 section 7.1.3).
+    let guessed = matches!(
+        known,
+        Known::Authorization | Known::Cookie | Known::ProxyAuthorization | Known::SetCookie
+    );
+    let pattern = if secret || guessed { 0x10 } else { 0 };
     match index_of(known, name) {
-        Some(ACCEPT_ENCODING) if value == b"gzip, deflate" => write_indexed(ACCEPT_ENCODING, out),
+        Some(ACCEPT_ENCODING) if value == b"gzip, deflate" && !secret => {
+            write_indexed(ACCEPT_ENCODING, out);
+        }
         Some(index) => {
-            // What nobody may guess, byte by byte, from the size of what is sent is kept out of every table on the way
-            // (RFC 7541 section 7.1.3).
-            let pattern = match known {
-                Known::Authorization
-                | Known::Cookie
-                | Known::ProxyAuthorization
-                | Known::SetCookie => 0x10,
-                _ => 0,
-            };
             integer::write(pattern, 4, index, out);
             write_string(value, out);
         }
         None => {
-            out.push(0);
+            out.push(pattern);
             integer::write(0, 7, name.len(), out);
             let start = out.len();
             out.extend_from_slice(name);

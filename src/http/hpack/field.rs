@@ -10,6 +10,8 @@ pub(in crate::http) struct Seen<'a> {
     pub(in crate::http) value_kind: ValueKind,
     pub(in crate::http) name: &'a [u8],
     pub(in crate::http) value: &'a [u8],
+    /// No table may take it in, here or further on (RFC 7541 section 6.2.3).
+    pub(in crate::http) secret: bool,
 }
 
 /// What a name is.

@@ -113,6 +113,7 @@ const fn seen(name_kind: NameKind, name: &'static [u8], value: &'static [u8]) ->
         value_kind: ValueKind::Good,
         name,
         value,
+        secret: false,
     }
 }
 

@@ -62,6 +62,7 @@ impl Table {
             value_kind: entry.value_kind,
             name,
             value,
+            secret: false,
         })
     }
 

@@ -51,13 +51,13 @@ impl ListenerMetrics {
     }
 
     /// Counts an admitted connection, which is open until what this gives is dropped.
-    pub fn connection_opened(&self, worker: usize) -> OpenConnection<'_> {
+    pub fn connection_opened(self: &Arc<Self>, worker: usize) -> OpenConnection {
         self.cells.write(worker, |cells| {
             cells.accepted.add(1);
             cells.open.add(1);
         });
         OpenConnection {
-            listener: self,
+            listener: Arc::clone(self),
             worker,
         }
     }
@@ -107,12 +107,12 @@ impl ListenerMetrics {
 /// Counts a connection as open until it is dropped, by whatever ends it.
 #[derive(Debug)]
 #[must_use = "the connection counts as open as long as this lives"]
-pub struct OpenConnection<'a> {
-    listener: &'a ListenerMetrics,
+pub struct OpenConnection {
+    listener: Arc<ListenerMetrics>,
     worker: usize,
 }
 
-impl Drop for OpenConnection<'_> {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         let cells = &self.listener.cells;
         cells.write(self.worker, |cells| cells.open.subtract(1));

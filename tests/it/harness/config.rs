@@ -41,6 +41,11 @@ pub(super) fn complete(text: &str, directory: &Path) -> String {
     };
     // One worker: its records stand in the order of the requests.
     add("[server]", "workers = 1");
+    // A machine that is busy with other tests is no reason to end connections.
+    let overload = "relieve_delay = \"off\"\nshed_delay = \"off\"";
+    if !text.contains("overload") {
+        add("[server.overload]", overload);
+    }
     add("[admin]", "address = \"127.0.0.1:0\"");
     add("[log]", "format = \"json\"");
     add(

@@ -1,6 +1,8 @@
-//! The text of /metrics, read back.
+//! The text of /metrics, read back, and what a test waits for in it.
 
 use std::collections::BTreeMap;
+
+use super::{DEADLINE, Gateway};
 
 /// Every sample of one scrape.
 pub(crate) struct Samples {
@@ -15,6 +17,57 @@ struct Sample {
     name: String,
     labels: BTreeMap<String, String>,
     value: f64,
+}
+
+/// An answer reaches its client before it is counted, and a connection's end before that: so tests do not look at
+/// figures once, they wait for them.
+impl Gateway {
+    /// Waits until the sum of the samples of `name` with these labels is `wanted`, and returns the scrape that says so.
+    pub(crate) async fn metric(
+        &self,
+        name: &str,
+        labels: &[(&str, &str)],
+        wanted: impl Fn(f64) -> bool,
+    ) -> Samples {
+        let mut last = None;
+        let wait = async {
+            loop {
+                let samples = self.metrics().await;
+                if wanted(samples.sum(name, labels)) {
+                    return samples;
+                }
+                last = Some(samples);
+            }
+        };
+        match tokio::time::timeout(DEADLINE, wait).await {
+            Ok(samples) => samples,
+            Err(_) => panic!(
+                "{name} {labels:?} is not what it should be within {DEADLINE:?}:\n{}",
+                last.map_or_else(String::new, |samples| samples.lines(name))
+            ),
+        }
+    }
+
+    /// Waits until the sum is this number. What must not become more is asked for when nothing more can come.
+    pub(crate) async fn metric_is(
+        &self,
+        name: &str,
+        labels: &[(&str, &str)],
+        number: usize,
+    ) -> Samples {
+        self.metric(name, labels, |sum| (sum - number as f64).abs() < 0.1)
+            .await
+    }
+
+    /// Waits until the sum is at least this number.
+    pub(crate) async fn metric_reaches(
+        &self,
+        name: &str,
+        labels: &[(&str, &str)],
+        number: usize,
+    ) -> Samples {
+        self.metric(name, labels, |sum| sum >= number as f64).await
+    }
 }
 
 impl Samples {
@@ -104,6 +157,12 @@ impl Samples {
 
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The lines of one family.
+    fn lines(&self, name: &str) -> String {
+        let lines = self.text.lines().filter(|line| line.starts_with(name));
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 

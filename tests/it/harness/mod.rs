@@ -29,7 +29,7 @@ pub(crate) use connection::{Broken, Connection};
 pub(crate) use gateway::{CommandOutput, Gateway, portcullis};
 pub(crate) use grpc::{EchoClient, EchoOrigin, Text};
 pub(crate) use grpc_health::GrpcHealth;
-pub(crate) use h2::{H2Answer, H2Client, H2Origin, h2_request};
+pub(crate) use h2::{H2Answer, H2Client, H2Exchange, H2Origin, h2_request};
 pub(crate) use message::{Fields, Length, RequestMessage, ResponseMessage};
 pub(crate) use metrics::Samples;
 pub(crate) use name_server::NameServer;
@@ -38,11 +38,11 @@ pub(crate) use pki::{Authority, Identity};
 pub(crate) use raw_h2::{RawH2, StreamEnd};
 pub(crate) use raw_origin::{RawOrigin, RecordingOrigin};
 pub(crate) use system_calls::{Call, SystemCalls};
-pub(crate) use tools::{curl, h2load, nghttp};
+pub(crate) use tools::{curl, h2load, nghttp, sslyze};
 pub(crate) use websocket::{WebSocketOrigin, websocket};
 
 /// The longest that a scenario waits for one event: a bound for failures, never a pause.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for `event`; a test that waits in vain fails and says for what.
 pub(crate) async fn within<F: Future>(what: &str, event: F) -> F::Output {

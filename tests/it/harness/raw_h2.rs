@@ -115,6 +115,12 @@ impl RawH2 {
         }
     }
 
+    /// Waits for the gateway's first word, with which it has taken the connection for one of HTTP/2.
+    pub(crate) async fn until_greeted(&mut self) {
+        let greeting = self.next_frame().await.expect("a greeting");
+        assert_eq!(greeting.kind, Self::SETTINGS);
+    }
+
     /// Reads frames until the gateway ends the connection.
     pub(crate) async fn until_closed(&mut self) {
         while self.next_frame().await.is_some() {}

@@ -1,6 +1,8 @@
 //! Clients that nobody here wrote.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -23,6 +25,17 @@ pub(crate) async fn nghttp(arguments: &[&str]) -> CommandOutput {
 /// h2load of nghttp2.
 pub(crate) async fn h2load(arguments: &[&str]) -> CommandOutput {
     run("h2load", arguments).await
+}
+
+/// What sslyze says of a TLS listener, held against what Mozilla calls "intermediate". It is on PyPI alone, and `make
+/// setup` brings it where that can be reached: nothing without it.
+pub(crate) async fn sslyze(address: SocketAddr) -> Option<CommandOutput> {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/target/wall/bin/sslyze");
+    if !Path::new(program).exists() {
+        return None;
+    }
+    let target = address.to_string();
+    Some(run(program, &["--mozilla_config=intermediate", &target]).await)
 }
 
 async fn run(program: &str, arguments: &[&str]) -> CommandOutput {

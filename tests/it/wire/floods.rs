@@ -110,8 +110,10 @@ impl Target {
         assert_eq!(self.gateway.get("/ping").await.text(), "pong");
         let grown = self.gateway.peak_resident().saturating_sub(self.before);
         assert!(grown < MEMORY, "{grown} bytes");
-        let metrics = self.gateway.metrics().await;
+        // What others were answered comes later than what the attacker did, and both are counted by workers of their own.
         let name = "portcullis_defences_total";
+        let count = usize::from(defence.is_some());
+        let metrics = self.gateway.metric_reaches(name, &[], count).await;
         assert_eq!(
             metrics.values(name, "defence"),
             Vec::from_iter(defence),
@@ -282,9 +284,9 @@ async fn case_26_floods_of_frames_that_move_nothing_end_the_connection() {
         let mut raw = target.attacker().await;
         target.flood(&mut raw, |_| part.clone()).await;
         // A connection without a request has a record of its own.
-        let metrics = target.gateway.metrics().await;
         let labels = [("reason", "h2_excess"), ("code", "429")];
-        assert_eq!(metrics.sum("portcullis_requests_total", &labels), 1.0);
+        let requests = "portcullis_requests_total";
+        target.gateway.metric_is(requests, &labels, 1).await;
         target.stands(Some(defence)).await;
     }
 }

@@ -12,3 +12,4 @@ mod policy;
 mod responses;
 mod runner;
 mod table;
+mod translated;

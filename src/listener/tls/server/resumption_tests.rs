@@ -74,6 +74,16 @@ fn case_62_a_ticket_of_one_configuration_is_nothing_to_another() {
 }
 
 #[test]
+fn case_62_the_keys_of_tickets_are_replaced() {
+    let issuer = Issuer::new();
+    let settings = listener(&[issuer.issue("site", &["example.com"])]);
+    let ticketer = &server_config(&settings).unwrap().ticketer;
+    assert!(ticketer.enabled());
+    // Keys are made anew after half of the time that tickets are good for, and with the second change they are gone.
+    assert_eq!(ticketer.lifetime(), 12 * 60 * 60);
+}
+
+#[test]
 fn case_62_a_changed_client_authority_ends_the_sessions_of_the_old_one() {
     for version in VERSIONS {
         let issuer = Issuer::new();

@@ -197,7 +197,11 @@ impl Shared {
             idle,
             open,
         });
-        self.connections.borrow_mut().push(Rc::clone(&connection));
+        let mut connections = self.connections.borrow_mut();
+        // Those that nobody uses and nobody can use are in nobody's way for their idle time.
+        connections.retain(|one| one.streams.get() > 0 || one.http2.most_streams() > 0);
+        connections.push(Rc::clone(&connection));
+        drop(connections);
         StreamSlot::new(connection)
     }
 }

@@ -54,7 +54,8 @@ pub enum Fault {
     UpstreamRefused,
     /// The endpoint's message is outside the grammar or the limits.
     UpstreamMalformed(HeadError),
-    /// The endpoint sent what nobody asked for: an upgrade, or 1xx responses without end.
+    /// The endpoint sent what nobody asked for: an upgrade, 1xx responses without end, or frames of HTTP/2 where they may
+    /// not be.
     UpstreamProtocol,
     /// The endpoint's answer has a status that the retry conditions name.
     UpstreamStatus(u16),

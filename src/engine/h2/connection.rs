@@ -35,7 +35,8 @@ use crate::{
 const TURN: usize = 64 * 1024;
 /// What one read takes at least.
 const ROOM: usize = 4 * 1024;
-/// So much that nobody reads, and nothing more is read from the other end: frames that ask for an answer pile up.
+/// So much beside bodies that nobody reads, and nothing more is read from the other end: frames that ask for an answer
+/// pile up.
 const MOST_UNREAD: usize = 128 * 1024;
 /// The most that is written at once.
 const MOST_WRITTEN: usize = 64 * 1024;
@@ -267,7 +268,12 @@ impl State {
 
     /// Reads once, and goes on with what came; pending when there is nothing to read, or it has been enough.
     fn poll_receive(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Poll<()> {
-        if self.end.is_some() || self.is_done() || self.sending.out.len() > MOST_UNREAD {
+        if self.end.is_some() || self.is_done() {
+            return Poll::Pending;
+        }
+        if self.sending.unwritten() > MOST_UNREAD.saturating_add(self.terms.send_buffer) {
+            // Nothing here waits for the socket to have something to read, so the writer has to see to it.
+            self.receiving.is_held_back = true;
             return Poll::Pending;
         }
         if !self.receiving.heard && !self.receiving.inbound.is_empty() {
@@ -321,6 +327,12 @@ impl State {
                 return Poll::Ready(());
             }
             match self.poll_write(cx, socket) {
+                // An endpoint that does not take the last words does without them: nobody waits for it, and no deadline.
+                Poll::Pending
+                    if self.role == Role::Client && (self.end.is_some() || self.is_done()) =>
+                {
+                    return Poll::Ready(());
+                }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => {
                     self.over(End::Gone);
@@ -329,6 +341,9 @@ impl State {
                 Poll::Ready(Ok(())) => {}
             }
             self.wake_waiting();
+            if std::mem::take(&mut self.receiving.is_held_back) {
+                cx.waker().wake_by_ref();
+            }
             if self.end.is_none() && !self.is_done() {
                 return Poll::Pending;
             }

@@ -91,8 +91,15 @@ impl State {
             if id > self.highest || id.is_multiple_of(2) {
                 return self.fail(code::PROTOCOL_ERROR, None);
             }
-            if self.role == Role::Server && !self.was_reset(id) && id <= self.last {
-                return self.fail(code::STREAM_CLOSED, None);
+            if !self.was_reset(id) && id <= self.last {
+                // One that never was is no stream that has ended (RFC 9113 section 5.1.1).
+                let (lowest, highest) = self.skipped;
+                let error = if (lowest..=highest).contains(&id) {
+                    code::PROTOCOL_ERROR
+                } else {
+                    code::STREAM_CLOSED
+                };
+                return self.fail(error, None);
             }
             return self.skip(block);
         };
@@ -128,6 +135,9 @@ impl State {
     }
 
     fn request(&mut self, id: u32, ends: bool, is_own_parent: bool, block: &[u8]) {
+        if id > self.highest.saturating_add(2) {
+            self.skipped = (self.highest + 1, id - 1);
+        }
         self.highest = id;
         self.budget.moved();
         if id > self.last {

@@ -253,6 +253,7 @@ impl State {
     }
 
     fn settings(&mut self, payload: &[u8]) {
+        let mut window = self.sending.stream_window;
         for (name, value) in settings(payload) {
             match name {
                 setting::ENABLE_PUSH if value > u32::from(self.role == Role::Server) => {
@@ -264,11 +265,8 @@ impl State {
                 setting::INITIAL_WINDOW_SIZE if value > LARGEST_WINDOW => {
                     return self.fail(code::FLOW_CONTROL_ERROR, None);
                 }
-                setting::INITIAL_WINDOW_SIZE => {
-                    let change = i64::from(value) - i64::from(self.sending.stream_window);
-                    self.sending.stream_window = value;
-                    self.change_windows(change);
-                }
+                // One frame may say so thousands of times. What all of it comes to is done once.
+                setting::INITIAL_WINDOW_SIZE => window = value,
                 setting::MAX_FRAME_SIZE if !(16_384..=16_777_215).contains(&value) => {
                     return self.fail(code::PROTOCOL_ERROR, None);
                 }
@@ -276,6 +274,10 @@ impl State {
                 setting::MAX_FRAME_SIZE => {}
                 _ => {}
             }
+        }
+        let before = std::mem::replace(&mut self.sending.stream_window, window);
+        if before != window {
+            self.change_windows(i64::from(window) - i64::from(before));
         }
         if self.end.is_some() {
             return;

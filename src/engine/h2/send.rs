@@ -75,15 +75,29 @@ impl State {
             return Err(gone);
         }
         let sending = &mut self.sending;
-        let waits = sending.out.len().saturating_sub(sending.written);
-        let room = self.terms.send_buffer.saturating_sub(waits);
+        let room = self.terms.send_buffer.saturating_sub(sending.unwritten());
         let is_full = room < wanted.min(WORTHWHILE).min(self.terms.send_buffer);
+        let was_called = slot.called == sending.round;
+        // Who has had a piece in this round lets those pass who are called and have had none. The next round comes when
+        // that piece is out.
+        let is_served = slot.served == sending.round;
+        let passes = is_served && !was_called && sending.called > 0;
+        let has_room = slot.send_window > 0 && sending.window > 0 && !is_full;
+        if was_called && !has_room {
+            slot.called = 0;
+            sending.called = sending.called.saturating_sub(1);
+        }
         if slot.send_window <= 0 {
             return Ok(Grant::Later);
         }
-        if is_full || sending.window <= 0 {
+        if !has_room || passes || slot.waits {
             if !std::mem::replace(&mut slot.waits, true) {
-                sending.waiting.push_back(key);
+                let line = if is_served {
+                    &mut sending.sated
+                } else {
+                    &mut sending.waiting
+                };
+                line.push_back(key);
             }
             return Ok(Grant::Later);
         }
@@ -118,6 +132,11 @@ impl State {
         let length = i64::try_from(piece.len()).unwrap_or(i64::MAX);
         slot.send_window -= length;
         sending.window -= length;
+        if slot.called == sending.round {
+            slot.called = 0;
+            sending.called = sending.called.saturating_sub(1);
+        }
+        slot.served = sending.round;
         if ends {
             slot.ended_out = true;
             self.streams.settle(key);
@@ -172,6 +191,7 @@ impl State {
             return;
         };
         let untaken = slot.pending.len() + piece.len();
+        let waits = slot.waits;
         // The answer is out, and only the rest of the request is not wanted (RFC 9113 section 8.1).
         let error = match self.role {
             Role::Server if slot.ended_out => code::NO_ERROR,
@@ -179,7 +199,10 @@ impl State {
         };
         self.reset(key, error);
         self.release_connection(untaken);
-        self.sending.waiting.retain(|waiting| *waiting != key);
+        if waits {
+            self.sending.waiting.retain(|waiting| *waiting != key);
+            self.sending.sated.retain(|waiting| *waiting != key);
+        }
         self.streams.free(key, piece);
         if self.leaving {
             self.kick();
@@ -189,6 +212,7 @@ impl State {
     /// The exchange has taken bytes of the body: the other end may send as many more.
     pub(super) fn release(&mut self, key: Key, bytes: usize) {
         self.release_connection(bytes);
+        let window = self.window_of_streams().min(self.terms.stream_window);
         let Some(slot) = self.streams.get_mut(key) else {
             return;
         };
@@ -196,7 +220,7 @@ impl State {
             return;
         }
         slot.unreleased = slot.unreleased.saturating_add(length(bytes));
-        if slot.unreleased >= self.terms.stream_window / 2 {
+        if slot.unreleased >= window / 2 {
             let more = std::mem::take(&mut slot.unreleased);
             slot.receive_window += i64::from(more);
             let id = slot.id;
@@ -211,7 +235,9 @@ impl State {
         }
         let receiving = &mut self.receiving;
         receiving.unreleased = receiving.unreleased.saturating_add(length(bytes));
-        if receiving.unreleased >= self.terms.connection_window / 2 {
+        // Where others hold most of the window, the rest of it goes round in smaller pieces.
+        let is_needed = i64::from(receiving.unreleased) >= receiving.window;
+        if is_needed || receiving.unreleased >= self.terms.connection_window / 2 {
             let more = std::mem::take(&mut receiving.unreleased);
             receiving.window += i64::from(more);
             self.write_window(0, more);
@@ -219,16 +245,29 @@ impl State {
     }
 
     fn write_window(&mut self, stream: u32, more: u32) {
+        if self.end.is_some() || self.sending.is_shut {
+            // Nothing is said behind the last word.
+            return;
+        }
         let out = &mut self.sending.out;
         write_frame(kind::WINDOW_UPDATE, 0, stream, &more.to_be_bytes(), out);
         self.kick();
     }
 
-    /// There may be room for those that wait.
+    /// There may be room for those that wait: they are called in the order in which they take of it.
     pub(super) fn wake_waiting(&mut self) {
-        while let Some(key) = self.sending.waiting.pop_front() {
+        let sending = &mut self.sending;
+        sending.round += 1;
+        sending.called = 0;
+        while let Some(key) = sending
+            .waiting
+            .pop_front()
+            .or_else(|| sending.sated.pop_front())
+        {
             if let Some(slot) = self.streams.get_mut(key) {
                 slot.waits = false;
+                slot.called = sending.round;
+                sending.called += 1;
                 slot.wake();
             }
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::RangeInclusive,
     rc::Rc,
     task::{Context, Waker},
     time::Instant,
@@ -31,8 +32,9 @@ use crate::{
     snapshot::FrameLimits,
 };
 
-/// Streams that we have reset and still know, so that what was under way to them is passed over.
-const REMEMBERED: usize = 64;
+/// Streams that we have reset and still know, so that what was under way to them is passed over: twice as many as a
+/// client may have open, since it opens no others before it has heard of those that were reset, within these bounds.
+const REMEMBERED: RangeInclusive<usize> = 64..=4096;
 /// Streams of an endpoint that has not said how many it takes.
 const UNTOLD_STREAMS: usize = 100;
 
@@ -111,8 +113,9 @@ pub(super) struct State {
     pub(super) sending: Sending,
     pub(super) budget: Budget,
     pub(super) error_resets: usize,
-    reset_ids: [u32; REMEMBERED],
-    next_reset: usize,
+    reset_ids: VecDeque<u32>,
+    /// The lowest and the highest of the streams that were passed over when a later one was opened, the last time.
+    pub(super) skipped: (u32, u32),
     /// The connection's own task, and whether it has been woken since it ran.
     task: Option<Waker>,
     kicked: bool,
@@ -141,6 +144,8 @@ pub(super) struct Receiving {
     pub(super) unreleased: u32,
     /// Bytes that were read since others had their turn.
     pub(super) turn: usize,
+    /// Whether nothing is read because too much is to be written.
+    pub(super) is_held_back: bool,
 }
 
 /// Part of a field block.
@@ -165,8 +170,13 @@ pub(super) struct Sending {
     pub(super) stream_window: u32,
     pub(super) frame: usize,
     pub(super) streams: usize,
-    /// Streams that wait for room, in order.
+    /// Streams that wait for room, in order; behind them those that have had some in this round.
     pub(super) waiting: VecDeque<Key>,
+    pub(super) sated: VecDeque<Key>,
+    /// Each time that there is room again a round begins, and who waited then is called: how many of them have not
+    /// come for it.
+    pub(super) round: u64,
+    pub(super) called: usize,
     /// Since when the socket has taken nothing, and the patience with that.
     pub(super) since: Option<Instant>,
     pub(super) pace: Pace,
@@ -175,6 +185,13 @@ pub(super) struct Sending {
     pub(super) is_shut: bool,
     /// What may still come when all is said.
     pub(super) linger: usize,
+}
+
+impl Sending {
+    /// Bytes that wait for the socket.
+    pub(super) fn unwritten(&self) -> usize {
+        self.out.len().saturating_sub(self.written)
+    }
 }
 
 impl State {
@@ -231,6 +248,7 @@ impl State {
                 window: i64::from(window),
                 unreleased: 0,
                 turn: 0,
+                is_held_back: false,
             },
             sending: Sending {
                 out,
@@ -241,6 +259,9 @@ impl State {
                 frame: MOST_PAYLOAD,
                 streams: UNTOLD_STREAMS,
                 waiting: VecDeque::new(),
+                sated: VecDeque::new(),
+                round: 1,
+                called: 0,
                 since: None,
                 pace: terms.pace,
                 unflushed: false,
@@ -249,8 +270,8 @@ impl State {
             },
             budget: Budget::new(terms.frames, Instant::now()),
             error_resets: 0,
-            reset_ids: [0; REMEMBERED],
-            next_reset: 0,
+            reset_ids: VecDeque::new(),
+            skipped: (1, 0),
             task: None,
             kicked: false,
             worker,
@@ -332,16 +353,20 @@ impl State {
     pub(super) fn write_reset(&mut self, id: u32, error: u32) {
         let out = &mut self.sending.out;
         write_frame(kind::RST_STREAM, 0, id, &error.to_be_bytes(), out);
-        if let Some(place) = self.reset_ids.get_mut(self.next_reset % REMEMBERED) {
-            *place = id;
+        if self.role == Role::Server {
+            let most = self.terms.streams.saturating_mul(2);
+            if self.reset_ids.len() >= most.clamp(*REMEMBERED.start(), *REMEMBERED.end()) {
+                self.reset_ids.pop_front();
+            }
+            self.reset_ids.push_back(id);
         }
-        self.next_reset = self.next_reset.wrapping_add(1);
         self.kick();
     }
 
-    /// Whether we have reset that stream, not so long ago.
+    /// Whether frames may still be under way on a stream that is closed: we have reset it, not so long ago. All that an
+    /// endpoint can send on it is passed over.
     pub(super) fn was_reset(&self, id: u32) -> bool {
-        self.reset_ids.contains(&id)
+        self.role == Role::Client || self.reset_ids.contains(&id)
     }
 
     /// The other end broke the protocol on one stream, of which nobody will hear any more.
@@ -357,7 +382,10 @@ impl State {
     pub(super) fn refuse_open(&mut self, key: Key, error: u32, violation: Violation) {
         let fault = match self.role {
             Role::Server => Fault::Http2(violation),
-            Role::Client => Fault::UpstreamClosed,
+            Role::Client if violation == Violation::Length => {
+                Fault::UpstreamMalformed(HeadError::LengthMismatch)
+            }
+            Role::Client => Fault::UpstreamProtocol,
         };
         let Some(slot) = self.streams.get_mut(key) else {
             return;

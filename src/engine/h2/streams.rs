@@ -47,6 +47,9 @@ pub(super) struct Slot {
     pub(super) bodiless: bool,
     /// Whether it stands in the line of those who wait for room.
     pub(super) waits: bool,
+    /// The round in which it was called to take room, until it has; the one in which it last took some.
+    pub(super) called: u64,
+    pub(super) served: u64,
     /// The exchange's task.
     owner: Option<Waker>,
 }

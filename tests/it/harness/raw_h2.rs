@@ -9,6 +9,8 @@ pub(crate) struct RawH2 {
     settings: Vec<(u16, u32)>,
     /// Whether PING frames are acknowledged.
     pub(crate) answers_pings: bool,
+    /// Whether the gateway's SETTINGS are.
+    pub(crate) acknowledges: bool,
 }
 
 /// What became of a stream of `RawH2`.
@@ -40,14 +42,20 @@ impl RawH2 {
     const END_HEADERS: u8 = 4;
     const ACK: u8 = 1;
 
-    /// Takes over a fresh connection and sends the preface.
-    pub(crate) async fn over(mut client: Client) -> Self {
-        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-        let mut raw = Self {
+    /// Takes over a connection on which the preface and more may have been sent.
+    pub(crate) const fn on(client: Client) -> Self {
+        Self {
             client,
             settings: Vec::new(),
             answers_pings: true,
-        };
+            acknowledges: true,
+        }
+    }
+
+    /// Takes over a fresh connection and sends the preface.
+    pub(crate) async fn over(mut client: Client) -> Self {
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        let mut raw = Self::on(client);
         raw.frame(Self::SETTINGS, 0, 0, &[]).await;
         raw
     }
@@ -145,7 +153,9 @@ impl RawH2 {
                     let value = u32::from_be_bytes([six[2], six[3], six[4], six[5]]);
                     (u16::from_be_bytes([six[0], six[1]]), value)
                 }));
-            self.frame(Self::SETTINGS, Self::ACK, 0, &[]).await;
+            if self.acknowledges {
+                self.frame(Self::SETTINGS, Self::ACK, 0, &[]).await;
+            }
         }
         if frame.kind == Self::PING && frame.flags & Self::ACK == 0 && self.answers_pings {
             let payload = frame.payload.clone();

@@ -985,8 +985,10 @@ fn every_test_that_is_named_exists() {
         let (module, name) = test.split_once("::").expect("module and test");
         let path = folder.join(format!("{module}.rs"));
         let text = fs::read_to_string(&path).expect("the module of a test");
+        let before = text.split(&format!("\nasync fn {name}(")).next();
+        let attribute = before.and_then(|before| before.lines().next_back());
         assert!(
-            text.contains(&format!("#[tokio::test]\nasync fn {name}(")),
+            attribute.is_some_and(|line| line.starts_with("#[tokio::test")),
             "{test} is no test"
         );
     }

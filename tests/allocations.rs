@@ -206,24 +206,22 @@ fn picks_allocate_nothing() {
                 endpoint.state.set_health(false, "down", UNIX_EPOCH);
             }
             let sessions = [None, pool.sticky_id(1), pool.sticky_id(3)];
-            let before = COUNTED.stats();
-            for random in 0..3_000_u64 {
-                let random = random.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                for sticky in sessions {
-                    for subset in [None, Some("1"), Some("nobody's")] {
-                        let lease = pool.pick_for(&PickContext {
-                            key: Some(random),
-                            sticky,
-                            subset,
-                            ..PickContext::new(random % 1_000, random, &[2])
-                        });
-                        assert!(lease.is_some(), "{policy:?}");
+            let made = fewest_allocations(|| {
+                for random in 0..3_000_u64 {
+                    let random = random.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                    for sticky in sessions {
+                        for subset in [None, Some("1"), Some("nobody's")] {
+                            let lease = pool.pick_for(&PickContext {
+                                key: Some(random),
+                                sticky,
+                                subset,
+                                ..PickContext::new(random % 1_000, random, &[2])
+                            });
+                            assert!(lease.is_some(), "{policy:?}");
+                        }
                     }
                 }
-            }
-            let after = COUNTED.stats();
-            let made = after.allocations - before.allocations;
-            let made = made + after.reallocations - before.reallocations;
+            });
             assert_eq!(made, 0, "{policy:?} with {count} endpoints");
         }
     }
@@ -242,7 +240,6 @@ fn header_blocks_allocate_nothing() {
     let mut response = ResponseHead::default();
     let mut out = Vec::new();
     let mut blocks = |block: &[u8], times: usize| {
-        let before = COUNTED.stats();
         for _ in 0..times {
             read_request(&mut decoder, block, &mut request, &limits).unwrap();
             out.clear();
@@ -251,14 +248,38 @@ fn header_blocks_allocate_nothing() {
             out.clear();
             write_response(&mut encoder, &response, &mut out).unwrap();
         }
-        let after = COUNTED.stats();
-        let made = after.allocations - before.allocations;
-        made + after.reallocations - before.reallocations
     };
-    assert!(blocks(first, 100) > 0, "nothing was counted");
-    assert_eq!(blocks(first, 1_000), 0, "new entries");
-    assert_eq!(blocks(again, 1_000), 0, "entries that are there");
+    let made = allocations(|| blocks(first, 100));
+    assert!(made > 0, "nothing was counted");
+    let made = fewest_allocations(|| blocks(first, 1_000));
+    assert_eq!(made, 0, "new entries");
+    let made = fewest_allocations(|| blocks(again, 1_000));
+    assert_eq!(made, 0, "entries that are there");
 }
+
+/// What is allocated while something is done.
+fn allocations(done: impl FnOnce()) -> usize {
+    let before = COUNTED.stats();
+    done();
+    let after = COUNTED.stats();
+    let made = after.allocations - before.allocations;
+    made + after.reallocations - before.reallocations
+}
+
+/// What is allocated in the round with the fewest of some: what something allocates by itself, it allocates in each. The
+/// count is the process's, and when a test begins, the thread that began it has something left to do.
+fn fewest_allocations(mut done: impl FnMut()) -> usize {
+    let mut fewest = usize::MAX;
+    for _ in 0..ROUNDS {
+        fewest = fewest.min(allocations(&mut done));
+        if fewest == 0 {
+            break;
+        }
+    }
+    fewest
+}
+
+const ROUNDS: usize = 20;
 
 /// A pool of endpoints in two zones and two subsets.
 fn pool(settings: &Settings, count: u16) -> Pool {
@@ -288,13 +309,7 @@ fn pool(settings: &Settings, count: u16) -> Pool {
 
 /// Counts what exchanges allocate beyond what connecting does, and fails when that is more than `most` for each.
 fn held(path: &str, most: f64, mut exchange: impl FnMut(usize)) {
-    let mut allocations = |exchanges| {
-        let before = COUNTED.stats();
-        exchange(exchanges);
-        let after = COUNTED.stats();
-        let made = after.allocations - before.allocations;
-        made + after.reallocations - before.reallocations
-    };
+    let mut allocations = |exchanges| allocations(|| exchange(exchanges));
     allocations(WARM_UP);
     let few = allocations(WARM_UP);
     let many = allocations(WARM_UP + COUNTED_EXCHANGES);

@@ -13,7 +13,7 @@ use super::connections::{Bells, OpenCount};
 use super::cursor::Cursor;
 use super::identity::EndpointId;
 use super::latency::Latency;
-use super::load::{UpstreamLoad, taken_below};
+use super::load::UpstreamLoad;
 use super::outlier::{Ejection, Tally};
 use super::ramp::Ramp;
 use crate::observe::metrics::EndpointFigures;
@@ -30,7 +30,8 @@ use crate::observe::metrics::EndpointFigures;
 #[derive(Debug)]
 #[repr(align(128))] // Endpoints next to each other in memory are written by different workers.
 pub struct EndpointState {
-    in_flight: AtomicU32,
+    /// How many leases are held, in the lower bits, and above them how many have been given: one write for both.
+    leases: AtomicU64,
     failed_in_a_row: AtomicU32,
     /// Milliseconds on the gateway's clock; 0 when not set aside.
     set_aside_until: AtomicU64,
@@ -41,7 +42,6 @@ pub struct EndpointState {
     administration: AdministrationCell,
     ramp: Ramp,
     latency: Latency,
-    requests: AtomicU64,
     failures: AtomicU64,
     tally: Box<Tally>,
     seldom: Box<Seldom>,
@@ -69,13 +69,13 @@ impl EndpointState {
     /// How many exchanges hold the endpoint, over all workers.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        held(self.leases.load(Ordering::Relaxed))
     }
 
     /// How many leases have been given.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+        self.leases.load(Ordering::Relaxed) >> HELD_BITS
     }
 
     /// How many times the endpoint took no connection.
@@ -263,17 +263,16 @@ impl EndpointState {
     }
 
     pub(super) fn taken(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.leases.fetch_add(ONE_MORE, Ordering::Relaxed);
     }
 
     /// The same, unless there are `most` in flight.
     pub(super) fn taken_below(&self, most: NonZeroU32) -> bool {
-        let taken = taken_below(&self.in_flight, most.get());
-        if taken {
-            self.requests.fetch_add(1, Ordering::Relaxed);
-        }
-        taken
+        let below =
+            |leases: u64| (held(leases) < most.get()).then(|| leases.wrapping_add(ONE_MORE));
+        self.leases
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, below)
+            .is_ok()
     }
 
     /// Whether fewer than `most` are in flight.
@@ -299,7 +298,7 @@ impl EndpointState {
 
     /// Comes before the calls of [`UpstreamLoad::given_back`], for which the order has to be a sequentially consistent one.
     pub(super) fn given_back(&self) {
-        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.leases.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Sets the endpoint aside for 1 s, and twice as long each time in a row, up to 30 s.
@@ -370,7 +369,7 @@ impl EndpointState {
     /// An endpoint of which nothing is known: healthy until a check says otherwise.
     fn new(upstream: &Arc<UpstreamLoad>) -> Self {
         Self {
-            in_flight: AtomicU32::new(0),
+            leases: AtomicU64::new(0),
             failed_in_a_row: AtomicU32::new(0),
             set_aside_until: AtomicU64::new(0),
             ejected_until: AtomicU64::new(0),
@@ -379,7 +378,6 @@ impl EndpointState {
             administration: AdministrationCell::default(),
             ramp: Ramp::default(),
             latency: Latency::default(),
-            requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             tally: Box::default(),
             seldom: Box::new(Seldom {
@@ -499,6 +497,14 @@ impl EndpointStates {
     }
 }
 
+/// How many of the leases are held now. There are fewer than 2^24 by far: each takes memory.
+fn held(leases: u64) -> u32 {
+    u32::try_from(leases & ((1 << HELD_BITS) - 1)).unwrap_or(u32::MAX)
+}
+
+const HELD_BITS: u32 = 24;
+/// One more that is given, and held.
+const ONE_MORE: u64 = (1 << HELD_BITS) + 1;
 const FIRST_PAUSE_MS: u64 = 1_000;
 const LONGEST_PAUSE_MS: u64 = 30_000;
 /// After these the pause is the longest one.
@@ -627,6 +633,22 @@ mod tests {
             make(&state);
             assert_eq!(state.is_cold(), starts_slowly, "{change}");
         }
+    }
+
+    #[test]
+    fn leases_are_counted_as_held_and_as_given() {
+        let state = EndpointState::default();
+        let two = NonZeroU32::new(2).unwrap();
+        assert!(state.taken_below(two));
+        state.taken();
+        assert!(!state.taken_below(two));
+        assert_eq!((state.in_flight(), state.requests()), (2, 2));
+        state.given_back();
+        assert!(state.taken_below(two));
+        assert_eq!((state.in_flight(), state.requests()), (2, 3));
+        state.given_back();
+        state.given_back();
+        assert_eq!((state.in_flight(), state.requests()), (0, 3));
     }
 
     #[test]

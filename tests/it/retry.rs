@@ -644,7 +644,7 @@ async fn http2_clients_and_endpoints_retry_like_the_others() {
 }
 
 /// Case 76: all endpoints failing, each in its way, at a rate that is held whatever the answers.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn case_76_retries_stay_within_the_budget_when_everything_fails() {
     const REQUESTS: usize = 3_000;
     const EVERY: Duration = Duration::from_millis(1);

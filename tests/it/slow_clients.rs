@@ -35,9 +35,11 @@ async fn gateway() -> (Gateway, Origin) {
         [server]
         workers = 2
         overload = { relieve_delay = "off", shed_delay = "off" }
+        # The clients are slow, and so may the machine be: no deadline ends what is to be there at the end.
         [[listener]]
         name = "web"
         address = "127.0.0.1:0"
+        idle_timeout = "1h"
         head_timeout = "1h"
         body_timeout = "1h"
         [[listener]]
@@ -50,6 +52,8 @@ async fn gateway() -> (Gateway, Origin) {
         upstream = "app"
         [upstream.app]
         endpoints = ["<app>"]
+        connect_timeout = "1h"
+        response_timeout = "1h"
         "#,
         &[("site", &site), ("app", &origin)],
     )

@@ -95,7 +95,7 @@ async fn begin(connection: &mut Connection, settings: &[u8]) {
 }
 
 /// An endpoint that answers its first request with this and every other one as it should.
-async fn once(bad: fn(u32) -> Vec<u8>, hangs_up: bool) -> RawOrigin {
+async fn once(bad: Answer, hangs_up: bool) -> RawOrigin {
     let asked = Arc::new(AtomicUsize::new(0));
     RawOrigin::start(move |_, mut connection| {
         let asked = Arc::clone(&asked);
@@ -136,7 +136,9 @@ fn bomb(stream: u32) -> Vec<u8> {
     head(stream, ALL, &[&entry[..], &[0xbe; 8000]].concat())
 }
 
-type Case = (&'static str, fn(u32) -> Vec<u8>, &'static str);
+/// What an endpoint says to the request on a stream.
+type Answer = fn(u32) -> Vec<u8>;
+type Case = (&'static str, Answer, &'static str);
 
 /// What an endpoint answers, and the word for it.
 const BROKEN: &[Case] = &[
@@ -356,7 +358,7 @@ async fn a_broken_body_is_cut_off() {
 /// Only REFUSED_STREAM says that nothing has been done for the request.
 #[tokio::test]
 async fn a_stream_that_was_reset_is_tried_again_only_if_it_was_refused() {
-    let resets: [(fn(u32) -> Vec<u8>, &str, &str); 5] = [
+    let resets: [(Answer, &str, &str); 5] = [
         (
             |stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 0]),
             "502",
@@ -402,7 +404,7 @@ async fn an_endpoint_that_goes_away_is_left_for_a_new_connection() {
     fn goaway(last: u32) -> Vec<u8> {
         frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat())
     }
-    let phases: [fn(u32) -> Vec<u8>; 4] = [
+    let phases: [Answer; 4] = [
         // It has not looked at the request.
         |_| goaway(0),
         // It has, and still answers; or has told so ahead.
@@ -562,7 +564,7 @@ async fn a_head_comes_in_pieces() {
 /// Answers that have no body whatever length they tell (RFC 9110 section 8.6).
 #[tokio::test]
 async fn answers_without_a_body_may_tell_its_length() {
-    let cases: [(&str, fn(u32) -> Vec<u8>, u16); 2] = [
+    let cases: [(&str, Answer, u16); 2] = [
         ("HEAD", |stream| with_length(stream, ALL), 200),
         (
             "GET",

@@ -145,14 +145,14 @@ class Portcullis(Peer):
             name = "plain"
             address = "127.0.0.1:{world.ports['plain']}"
             max_connections = {MOST_CONNECTIONS}
-            per_client = {{ max_connections = {MOST_CONNECTIONS} }}
+            per_client = {{ max_connections = {MOST_CONNECTIONS}, connection_rate = "off" }}
             max_requests = 1000000000
             idle_timeout = "{IDLE}s"
             [[listener]]
             name = "tls"
             address = "127.0.0.1:{world.ports['tls']}"
             max_connections = {MOST_CONNECTIONS}
-            per_client = {{ max_connections = {MOST_CONNECTIONS} }}
+            per_client = {{ max_connections = {MOST_CONNECTIONS}, connection_rate = "off" }}
             max_requests = 1000000000
             idle_timeout = "{IDLE}s"
             [listener.tls]

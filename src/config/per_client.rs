@@ -13,7 +13,7 @@ settings! {
         max_connections: OrOff<NonZeroUsize> = optional, example 200;
         /// New connections of one client: as many as the number says at once, and then evenly spread over the time.
         /// More are closed at once. Keep in mind that many clients may come from one address.
-        connection_rate: OrOff<EventRate> = default("off"), example "100/s";
+        connection_rate: OrOff<EventRate> = default("5000/s"), example "100/s";
         /// How many bits of an IPv6 address say who the client is.
         ipv6_prefix: NonZeroU16 = default(64);
     }

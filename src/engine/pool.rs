@@ -16,7 +16,7 @@ use crate::balance::{ConnectionId, OpenConnection};
 /// Streams that one HTTP/2 connection carries at the same time, if the endpoint allows so many.
 pub(crate) const MOST_STREAMS: usize = 100;
 
-/// Everything that makes two connections different: address, transport and the name that was verified.
+/// Everything that makes two connections different: the endpoint of its upstream and how it is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {
     pub(crate) connection: ConnectionId,

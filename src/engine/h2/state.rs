@@ -373,8 +373,13 @@ impl State {
     pub(super) fn refuse(&mut self, id: u32, error: u32) {
         self.write_reset(id, error);
         self.error_resets += 1;
-        if self.error_resets > self.terms.error_resets {
-            self.fail(code::ENHANCE_YOUR_CALM, Some(Defence::MadeYouReset));
+        if self.error_resets <= self.terms.error_resets {
+            return;
+        }
+        match self.role {
+            Role::Server => self.fail(code::ENHANCE_YOUR_CALM, Some(Defence::MadeYouReset)),
+            // What is under way with an endpoint is other clients'.
+            Role::Client => self.leave(),
         }
     }
 

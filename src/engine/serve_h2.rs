@@ -30,6 +30,8 @@ use crate::{
 
 /// How long a connection that was told to go away may take over it.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// Requests of one client that begin before those of others have their turn.
+const AT_ONCE: u32 = 8;
 /// How long one that has been told everything may take to hear so.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -89,7 +91,7 @@ pub(crate) async fn serve(
         age.set(until);
     }
     let mut served: u64 = 0;
-    let mut late: u32 = 0;
+    let (mut late, mut begun): (u32, u32) = (0, 0);
     let (mut has_begun, mut is_shut, mut is_parting) = (false, false, false);
     let patience = worker.deadlines.register();
     let mut head = HeadTimer::new(&worker, listener.deadlines.head);
@@ -171,6 +173,11 @@ pub(crate) async fn serve(
                     let (worker, shared) = (Rc::clone(&worker), Rc::clone(&shared));
                     // Boxed, since spawning moves what it is given several times.
                     tokio::task::spawn_local(Box::pin(serve_stream(worker, shared, asked)));
+                    begun += 1;
+                    if begun.is_multiple_of(AT_ONCE) {
+                        // Others begin theirs before this client goes on.
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Turn::Refused(fault) => refusals.record(fault),
                 Turn::Failed => {

@@ -390,6 +390,11 @@ impl State {
             match Pin::new(&mut *socket).poll_write(cx, piece) {
                 Poll::Pending => {
                     sending.since.get_or_insert_with(Instant::now);
+                    if sending.written >= MOST_WRITTEN {
+                        // All that has gone out is not kept for the sake of what has not.
+                        sending.out.drain(..sending.written);
+                        sending.written = 0;
+                    }
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

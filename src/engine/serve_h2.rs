@@ -190,7 +190,7 @@ pub(crate) async fn serve(
                     if let Some(violation) = http2.violation() {
                         tracing::debug!(reason = violation.reason(), client = %shared.connection.client, "HTTP/2 connection failed");
                         refusals.broken_off(violation, shared.streams.get());
-                    } else if !has_begun {
+                    } else if !http2.has_begun() {
                         refusals.never_began(Fault::ClientGone);
                     }
                 }

@@ -42,7 +42,7 @@ fuzz: setup-fuzz ## every fuzz target for a minute (the first build takes some m
 		printf '\n==> fuzzing %s\n' "$$target"; \
 		mkdir -p "fuzz/target/corpus/$$target"; \
 		cargo fuzz run --sanitizer none "$$target" "fuzz/target/corpus/$$target" "fuzz/corpus/$$target" -- \
-			-max_total_time=60 -max_len=4096 -timeout=60 -print_final_stats=1 $(ARGS); \
+			-max_total_time=60 -max_len=4096 -timeout=60 -print_final_stats=1 $(ARGS) || exit 1; \
 	done
 
 wall: build setup-wall ## attacks, with HAProxy and nginx beside it; 15 minutes, or ARGS='--seconds 2'

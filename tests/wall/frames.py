@@ -12,6 +12,8 @@ CANCEL = 8
 INITIAL_WINDOW_SIZE = 4
 # How `:status: 200` begins a header block: by its place in the static table (RFC 7541 appendix A).
 STATUS_200 = 0x88
+# A connection's first block may begin with the size of a table that is not used (RFC 7541 section 6.3).
+TABLE_OF_NOTHING = 0x20
 
 
 def frame(kind, flags, stream, payload=b""):
@@ -119,7 +121,8 @@ class Http2:
                 break
             kind, flags, stream, payload = got
             if kind == HEADERS:
-                heads.setdefault(stream, "200" if payload[:1] == bytes([STATUS_200]) else "other")
+                block = payload[1:] if payload[:1] == bytes([TABLE_OF_NOTHING]) else payload
+                heads.setdefault(stream, "200" if block[:1] == bytes([STATUS_200]) else "other")
             elif kind == DATA and payload:
                 self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", len(payload))))
             if kind == RST_STREAM and stream in left:

@@ -408,8 +408,11 @@ async fn a_stream_beyond_the_limit_leaves_one_record() {
     assert_eq!(records[0].text("status"), "503");
     assert_eq!(records[0].text("reason"), "h2_too_many_streams");
     gate.open();
-    for stream in [1, 3, 5, 7] {
-        raw.end_of(stream).await;
+    // They come in any order.
+    let mut answered = 0;
+    while answered < 4 {
+        let frame = raw.next_frame().await.expect("an answer");
+        answered += usize::from(frame.kind == HEADERS);
     }
     assert_eq!(gateway.records(5).await.len(), 5);
     drop(raw);

@@ -214,9 +214,9 @@ async fn a_share_of_failures_ejects_an_endpoint_that_had_enough_requests() {
         "[[route]]\nname = \"all\"\nupstream = \"app\"\n\
          [[route]]\nname = \"rare\"\npath = \"/rare\"\nupstream = \"rare\"\n\
          [upstream.app]\nendpoints = [\"<flaky>\", \"<good>\"]\n\
-         outlier = { failure_share = \"40%\", interval = \"500ms\", minimum_requests = 5 }\n\
+         outlier = { failure_share = \"40%\", interval = \"3s\", minimum_requests = 5 }\n\
          [upstream.rare]\nendpoints = [\"<rare>\", \"<good>\"]\n\
-         outlier = { failure_share = \"40%\", interval = \"500ms\", minimum_requests = 1000000 }\n",
+         outlier = { failure_share = \"40%\", interval = \"3s\", minimum_requests = 1000000 }\n",
         &[("flaky", &flaky), ("good", &good), ("rare", &rare)],
     )
     .await;

@@ -141,6 +141,8 @@ families! {
         "Lines of the access log that were lost because its output stalled or failed.";
     ACCESS_LOG_ERRORS: Counter "access_log_write_errors_total" [],
         "Writes to the access log that failed.";
+    PROGRAM_LOG_DROPPED: Counter "program_log_dropped_total" [],
+        "Lines of the program log that were lost because its output stalled or failed.";
     PANICS: Counter "panics_total" [],
         "Panics caught while serving: each one is a bug.";
     OVERLOAD_LEVEL: Gauge "overload_level" ["resource"],

@@ -4,9 +4,12 @@
 
 mod lines;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
+use std::panic::PanicHookInfo;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use tracing::Subscriber;
@@ -46,18 +49,32 @@ struct LevelHandle {
 ///
 /// # Errors
 /// If the level cannot be understood, the system gives no thread, or the process has a program log already.
-pub fn start(
-    format: LogFormat,
-    level: &str,
-    dropped: Arc<AtomicU64>,
-) -> Result<LogHandle, String> {
+pub fn start(format: LogFormat, level: &str, dropped: Arc<AtomicU64>) -> Result<LogHandle, String> {
     let lines = Lines::start(io::stderr(), dropped).map_err(|error| error.to_string())?;
     let writer = lines.clone();
     let colours = io::stderr().is_terminal();
     let (subscriber, level) = build(format, level, move || writer.clone(), colours)?;
     subscriber.try_init().map_err(|error| error.to_string())?;
     admit_bridged_records();
+    std::panic::set_hook(Box::new(tell_panic));
     Ok(LogHandle { level, lines })
+}
+
+/// Says what has panicked, as a line like all others. The standard library's own hook would wait for the output.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let payload = panic.payload();
+    let words = payload.downcast_ref::<String>().map(String::as_str);
+    let words = words.or_else(|| payload.downcast_ref::<&str>().copied());
+    let trace = Backtrace::capture();
+    tracing::error!(
+        thread = thread.name(),
+        place = panic.location().map(tracing::field::display),
+        trace =
+            (trace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(&trace)),
+        "panicked: {}",
+        words.unwrap_or("without a word")
+    );
 }
 
 impl LogHandle {
@@ -206,7 +223,10 @@ mod tests {
         }
     }
 
-    fn built(format: LogFormat, level: &str) -> (impl Subscriber + Send + Sync, LevelHandle, Lines) {
+    fn built(
+        format: LogFormat,
+        level: &str,
+    ) -> (impl Subscriber + Send + Sync, LevelHandle, Lines) {
         let lines = Lines::default();
         let writer = lines.clone();
         let (subscriber, handle) = build(format, level, move || writer.clone(), false).unwrap();
@@ -251,6 +271,24 @@ mod tests {
         assert_eq!(line["message"], "reloaded");
         assert_eq!(line["generation"], 3);
         assert_eq!(line["level"], "INFO");
+    }
+
+    #[test]
+    fn a_panic_is_a_line_like_all_others() {
+        let (subscriber, _handle, lines) = built(LogFormat::Json, "error");
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(tell_panic));
+        let caught = with_default(subscriber, || {
+            std::panic::catch_unwind(|| panic!("on purpose"))
+        });
+        std::panic::set_hook(before);
+        assert!(caught.is_err());
+        let line: serde_json::Value = serde_json::from_str(&lines.take()).unwrap();
+        assert_eq!(line["message"], "panicked: on purpose");
+        assert!(
+            line["place"].as_str().unwrap().contains("log.rs:"),
+            "{line}"
+        );
     }
 
     #[test]

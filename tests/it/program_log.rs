@@ -47,9 +47,8 @@ async fn json_lines_are_json() {
 /// Case 86: lines that nobody takes are dropped and counted; neither traffic nor the operator waits for them.
 #[tokio::test]
 async fn case_86_a_stalled_program_log_stops_neither_traffic_nor_the_control_plane() {
-    let text = format!(
-        "[server]\nworkers = 1\n[log]\nformat = \"json\"\nlevel = \"debug\"\n{ROUTE}"
-    );
+    let text =
+        format!("[server]\nworkers = 1\n[log]\nformat = \"json\"\nlevel = \"debug\"\n{ROUTE}");
     let gateway = Gateway::start(&text, &[]).await;
     // The addresses are told in the log.
     let (web, _) = (gateway.web().await, gateway.admin().await);

@@ -94,10 +94,7 @@ mod tests {
 
     fn started(output: impl Write + Send + 'static) -> (Lines, Arc<AtomicU64>) {
         let dropped = Arc::default();
-        (
-            Lines::start(output, Arc::clone(&dropped)).unwrap(),
-            dropped,
-        )
+        (Lines::start(output, Arc::clone(&dropped)).unwrap(), dropped)
     }
 
     #[test]

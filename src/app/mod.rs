@@ -137,7 +137,7 @@ impl Gateway {
             access_logs: Some(access_logs),
         });
         let (snapshot, origin) = control::first(files, &stores).map_err(StartError::Config)?;
-        let log = start_log(&origin.config)?;
+        let log = start_log(&origin.config, &stores.metrics)?;
         descriptors::tell(open_files, &origin.config);
         let plans = snapshot.listeners.clone();
         let cell = SnapshotCell::new(snapshot);
@@ -195,13 +195,14 @@ impl Gateway {
             threads: 1,
             ..ServerConf::default()
         };
+        let log = Arc::new(self.log);
         let mut chassis = Server::new_with_opt_and_conf(None, conf);
         let shutdown = Shutdown::new(self.control.clone(), Arc::clone(&self.plane));
         let operator = Live {
             control: self.control.clone(),
             snapshots: self.cell,
             metrics: Arc::clone(&self.stores.metrics),
-            log: Some(Arc::new(self.log)),
+            log: Some(Arc::clone(&log)),
             clock: self.clock,
         };
         chassis.add_service(ControlPlane {
@@ -226,6 +227,7 @@ impl Gateway {
         {
             tracing::warn!("the output of the access log stalls; its last lines are lost");
         }
+        log.flush();
     }
 }
 
@@ -334,12 +336,13 @@ fn cores() -> usize {
     available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-fn start_log(config: &Config) -> Result<LogHandle, StartError> {
+fn start_log(config: &Config, metrics: &Metrics) -> Result<LogHandle, StartError> {
     let format = match *config.log.format {
         config::server::LogFormat::Text => log::LogFormat::Text,
         config::server::LogFormat::Json => log::LogFormat::Json,
     };
-    log::start(format, &config.log.level).map_err(|reason| StartError::System {
+    let dropped = metrics.gateway().program_log_dropped();
+    log::start(format, &config.log.level, dropped).map_err(|reason| StartError::System {
         what: "the program log",
         error: io::Error::other(reason),
     })

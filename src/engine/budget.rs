@@ -28,6 +28,8 @@ pub(crate) enum Defence {
     Continuation,
     /// A head that is small on the wire and large in memory.
     HeaderBomb,
+    /// Frames for streams that have ended.
+    ClosedStream,
     /// Frames of unknown kinds, which have to be passed over.
     Unknown,
     /// Windows so small that a response goes out in crumbs.
@@ -49,6 +51,7 @@ impl Defence {
             Self::Data => "data_flood",
             Self::Continuation => "continuation_flood",
             Self::HeaderBomb => "header_bomb",
+            Self::ClosedStream => "closed_stream_flood",
             Self::Unknown => "unknown_frame_flood",
             Self::SmallPieces => "small_pieces",
             Self::SlowReader => "slow_reader",
@@ -73,9 +76,10 @@ const fn allowance(base: u32, each: u32, defence: Defence) -> Allowance {
     }
 }
 
-/// Kinds of frames that have an allowance, the acknowledgements of PING, and DATA without data.
-const KINDS: usize = 7;
+/// Kinds of frames that have an allowance, the acknowledgements of PING, DATA without data, and what is too late.
+const KINDS: usize = 8;
 const EMPTY_DATA: usize = 6;
+const LATE: usize = 7;
 
 /// By the places that `place_of` gives.
 const fn allowances(limits: &FrameLimits) -> [Allowance; KINDS] {
@@ -90,6 +94,8 @@ const fn allowances(limits: &FrameLimits) -> [Allowance; KINDS] {
         allowance(limits.unknown, 10, Defence::Unknown),
         // Some senders end their messages with one.
         allowance(100, 1, Defence::Data),
+        // A reset and trailers may cross the end of each stream.
+        allowance(100, 2, Defence::ClosedStream),
     ]
 }
 
@@ -158,6 +164,11 @@ impl Budget {
     /// A frame of DATA has come that neither holds nor ends anything.
     pub(crate) fn spend_empty_data(&mut self, now: impl FnOnce() -> Instant) -> Option<Defence> {
         self.spend_at(EMPTY_DATA, now)
+    }
+
+    /// A reset or a head has come for a stream that has ended.
+    pub(crate) fn spend_late(&mut self, now: impl FnOnce() -> Instant) -> Option<Defence> {
+        self.spend_at(LATE, now)
     }
 
     fn spend_at(&mut self, place: usize, now: impl FnOnce() -> Instant) -> Option<Defence> {

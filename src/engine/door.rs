@@ -98,8 +98,10 @@ impl Door {
                 }
                 Err(error) => match AcceptFault::of(&error) {
                     AcceptFault::Gone => {}
-                    AcceptFault::Exhausted => {
-                        tracing::warn!(%error, listener = %self.plan.borrow().name, "cannot accept for now");
+                    fault @ AcceptFault::Exhausted => {
+                        let plan = Arc::clone(&self.plan.borrow());
+                        plan.metrics.connection_refused(worker.id, fault.reason());
+                        tracing::warn!(%error, listener = %plan.name, "cannot accept for now");
                         pause(backing_off.lengthen()).await;
                     }
                     AcceptFault::Broken => {
@@ -397,18 +399,27 @@ async fn detect(
     }
     deadline.set(head_by);
     let mut is_leaving = false;
-    let readable = poll_fn(|cx| {
+    let heard = poll_fn(|cx| {
         if let Poll::Ready(outcome) = socket.poll_readable(cx) {
-            return Poll::Ready(outcome.is_ok());
+            return Poll::Ready(outcome.map_err(|_| None));
         }
         if !is_leaving && (worker.is_draining() || connection.retired.get()) {
             is_leaving = true;
             deadline.set(head_by.min(Instant::now() + LAST_CALL));
         }
-        deadline.poll_expired(cx).map(|_| false)
+        let late = if is_leaving {
+            "draining"
+        } else {
+            "head_timeout"
+        };
+        deadline.poll_expired(cx).map(|_| Err(Some(late)))
     })
     .await;
-    if !readable {
+    if let Err(late) = heard {
+        if let Some(reason) = late {
+            let metrics = &connection.listener.metrics;
+            metrics.connection_ended(worker.id, reason);
+        }
         return None;
     }
     let heard = Some(Instant::now());

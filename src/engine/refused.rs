@@ -112,6 +112,10 @@ impl Refusals {
     pub(crate) fn never_began(&self, fault: Fault) {
         if self.http2.has_heard() {
             self.untold.set(Some(fault));
+        } else if matches!(fault, Fault::HeadTimeout) {
+            // Nobody has asked for anything, so there is no record that would tell of it.
+            let metrics = &self.connection.listener.metrics;
+            metrics.connection_ended(self.worker.id, fault.reason());
         }
     }
 }

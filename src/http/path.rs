@@ -10,7 +10,8 @@ use super::grammar::escape;
 /// Normalising twice gives the same as normalising once.
 ///
 /// [`HeadError::AmbiguousPath`] refuses what readers disagree about: a `..` above the root, encoded slashes,
-/// backslashes and control bytes, raw backslashes, dot segments with parameters (`..;x`), and overlong UTF-8.
+/// backslashes and control bytes, raw backslashes, dot segments with parameters (`..;x`), parameters of nothing in the
+/// middle (`/;x/`), and overlong UTF-8.
 /// [`HeadError::BadTarget`] refuses what is no path: no leading slash, raw bytes outside visible ASCII, `?` or `#`, bad
 /// escapes.
 pub fn normalise_path(raw: &[u8], out: &mut String) -> Result<(), HeadError> {
@@ -34,7 +35,7 @@ fn as_plain(raw: &[u8]) -> Option<&str> {
     let mut previous = b' ';
     for byte in raw {
         let plain = match byte {
-            b'/' | b'.' => previous != b'/',
+            b'/' | b'.' | b';' => previous != b'/',
             byte => is_path_byte(*byte),
         };
         if !plain {
@@ -68,6 +69,9 @@ fn normalise_segments(raw: &[u8], base: usize, out: &mut String) -> Result<(), H
                 }
             }
             segment if is_dots_with_parameter(segment) => return Err(HeadError::AmbiguousPath),
+            segment if !last && is_parameter_alone(segment) => {
+                return Err(HeadError::AmbiguousPath);
+            }
             _ => {}
         }
     }
@@ -128,7 +132,13 @@ fn push_escaped(byte: u8, before: u8, out: &mut String) -> Result<(), HeadError>
 fn is_dots_with_parameter(segment: &str) -> bool {
     let rest = segment.trim_start_matches('.');
     let dots = segment.len() - rest.len();
-    matches!(dots, 1 | 2) && (rest.starts_with(';') || rest.starts_with("%3B"))
+    matches!(dots, 1 | 2) && is_parameter_alone(rest)
+}
+
+/// Whether a reader that drops path parameters would see nothing, and in the middle of a path half of a `//`. Behind
+/// the last slash a session may stand.
+fn is_parameter_alone(segment: &str) -> bool {
+    segment.starts_with(';') || segment.starts_with("%3B")
 }
 
 /// Whether RFC 3986 allows the byte unescaped in a segment (`pchar`).
@@ -233,6 +243,10 @@ mod tests {
             "/a/%2e%2e;/b",
             "/a/..%3b/b",
             "/a/..%3Bx/b",
+            "/;/admin",
+            "/a/;x=1/admin",
+            "/%3b/admin",
+            "//;x//admin",
             "/%00",
             "/a%00.css",
             "/%0d%0a",

@@ -2,8 +2,15 @@
 //!
 //! Everything uses `tracing`; Pingora and rustls use `log` and are bridged. Lines go to the standard error.
 
+mod lines;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
-use std::sync::{Mutex, PoisonError};
+use std::panic::PanicHookInfo;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -11,6 +18,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+use lines::Lines;
 
 /// What a line of the program log looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,22 +31,50 @@ pub enum LogFormat {
     Json,
 }
 
-/// The right to change the level of the program log while it runs.
+/// The program log of this process, and the right to change its level.
 #[derive(Debug)]
 pub struct LogHandle {
+    level: LevelHandle,
+    lines: Lines,
+}
+
+/// The right to change the level of a log while it runs.
+#[derive(Debug)]
+struct LevelHandle {
     filter: reload::Handle<EnvFilter, Registry>,
     level: Mutex<String>,
 }
 
-/// Starts the program log of this process.
+/// Starts the program log of this process. Lines that are lost because nobody takes them are counted in `dropped`.
 ///
 /// # Errors
-/// If the level cannot be understood, or the process has a program log already.
-pub fn start(format: LogFormat, level: &str) -> Result<LogHandle, String> {
-    let (subscriber, handle) = build(format, level, io::stderr, io::stderr().is_terminal())?;
+/// If the level cannot be understood, the system gives no thread, or the process has a program log already.
+pub fn start(format: LogFormat, level: &str, dropped: Arc<AtomicU64>) -> Result<LogHandle, String> {
+    let lines = Lines::start(io::stderr(), dropped).map_err(|error| error.to_string())?;
+    let writer = lines.clone();
+    let colours = io::stderr().is_terminal();
+    let (subscriber, level) = build(format, level, move || writer.clone(), colours)?;
     subscriber.try_init().map_err(|error| error.to_string())?;
     admit_bridged_records();
-    Ok(handle)
+    std::panic::set_hook(Box::new(tell_panic));
+    Ok(LogHandle { level, lines })
+}
+
+/// Says what has panicked, as a line like all others. The standard library's own hook would wait for the output.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let payload = panic.payload();
+    let words = payload.downcast_ref::<String>().map(String::as_str);
+    let words = words.or_else(|| payload.downcast_ref::<&str>().copied());
+    let trace = Backtrace::capture();
+    tracing::error!(
+        thread = thread.name(),
+        place = panic.location().map(tracing::field::display),
+        trace =
+            (trace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(&trace)),
+        "panicked: {}",
+        words.unwrap_or("without a word")
+    );
 }
 
 impl LogHandle {
@@ -47,6 +84,29 @@ impl LogHandle {
     /// # Errors
     /// If the text cannot be understood; the level stays as it was.
     pub fn set_level(&self, level: &str) -> Result<(), String> {
+        self.level.set(level)
+    }
+
+    /// The level as it was last set.
+    #[must_use]
+    pub fn level(&self) -> String {
+        self.level.get()
+    }
+
+    /// Waits a moment until what was said so far is written: before something that is to stand behind it, or the end.
+    pub fn flush(&self) {
+        self.lines.flush(PATIENCE);
+    }
+}
+
+impl Drop for LogHandle {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl LevelHandle {
+    fn set(&self, level: &str) -> Result<(), String> {
         let filter = filter(level)?;
         let mut current = self.level.lock().unwrap_or_else(PoisonError::into_inner);
         self.filter
@@ -57,9 +117,7 @@ impl LogHandle {
         Ok(())
     }
 
-    /// The level as it was last set.
-    #[must_use]
-    pub fn level(&self) -> String {
+    fn get(&self) -> String {
         self.level
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -80,7 +138,7 @@ fn build<W>(
     level: &str,
     writer: W,
     colours: bool,
-) -> Result<(impl Subscriber + Send + Sync, LogHandle), String>
+) -> Result<(impl Subscriber + Send + Sync, LevelHandle), String>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -90,7 +148,7 @@ where
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let handle = LogHandle {
+    let handle = LevelHandle {
         filter: handle,
         level: Mutex::new(level.trim().to_owned()),
     };
@@ -135,13 +193,14 @@ fn admit_bridged_records() {
 }
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+/// How long the last lines may take.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// What libraries may say when nobody asked about them.
 const LIBRARIES: LevelFilter = LevelFilter::WARN;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use tracing::subscriber::with_default;
 
     #[derive(Clone, Default)]
@@ -164,7 +223,10 @@ mod tests {
         }
     }
 
-    fn built(format: LogFormat, level: &str) -> (impl Subscriber + Send + Sync, LogHandle, Lines) {
+    fn built(
+        format: LogFormat,
+        level: &str,
+    ) -> (impl Subscriber + Send + Sync, LevelHandle, Lines) {
         let lines = Lines::default();
         let writer = lines.clone();
         let (subscriber, handle) = build(format, level, move || writer.clone(), false).unwrap();
@@ -177,8 +239,8 @@ mod tests {
         with_default(subscriber, || {
             tracing::debug!("unseen");
             assert_eq!(lines.take(), "");
-            handle.set_level("debug").unwrap();
-            assert_eq!(handle.level(), "debug");
+            handle.set("debug").unwrap();
+            assert_eq!(handle.get(), "debug");
             tracing::debug!("seen");
             assert!(lines.take().ends_with("seen\n"));
         });
@@ -192,10 +254,10 @@ mod tests {
             assert_eq!(lines.take(), "");
             tracing::warn!(target: "pingora_core::server", "trouble");
             assert!(lines.take().contains("trouble"));
-            handle.set_level("info,pingora_core=info").unwrap();
+            handle.set("info,pingora_core=info").unwrap();
             tracing::info!(target: "pingora_core::server", "asked for");
             assert!(lines.take().contains("asked for"));
-            handle.set_level("error").unwrap();
+            handle.set("error").unwrap();
             tracing::warn!(target: "pingora_core::server", "too much");
             assert_eq!(lines.take(), "");
         });
@@ -212,16 +274,34 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_a_line_like_all_others() {
+        let (subscriber, _handle, lines) = built(LogFormat::Json, "error");
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(tell_panic));
+        let caught = with_default(subscriber, || {
+            std::panic::catch_unwind(|| panic!("on purpose"))
+        });
+        std::panic::set_hook(before);
+        assert!(caught.is_err());
+        let line: serde_json::Value = serde_json::from_str(&lines.take()).unwrap();
+        assert_eq!(line["message"], "panicked: on purpose");
+        assert!(
+            line["place"].as_str().unwrap().contains("log.rs:"),
+            "{line}"
+        );
+    }
+
+    #[test]
     fn a_level_that_makes_no_sense_is_refused_and_changes_nothing() {
         let (_subscriber, handle, _) = built(LogFormat::Text, "info");
-        let refused = handle.set_level("inof").unwrap_err();
+        let refused = handle.set("inof").unwrap_err();
         assert_eq!(
             refused,
             "`inof` is not a level: off, error, warn, info, debug, trace"
         );
-        assert!(handle.set_level("info,h2=loud").is_err());
-        assert!(handle.set_level("").is_err());
-        assert_eq!(handle.level(), "info");
+        assert!(handle.set("info,h2=loud").is_err());
+        assert!(handle.set("").is_err());
+        assert_eq!(handle.get(), "info");
         assert_eq!(check_level(" info , h2=debug "), Ok(()));
     }
 }

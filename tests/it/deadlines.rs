@@ -89,9 +89,11 @@ async fn case_34_an_http2_head_without_end_is_given_up() {
     let origin = Origin::answering("ok").await;
     let gateway = Gateway::start(&listener("head_timeout = \"200ms\""), &[("app", &origin)]).await;
     let mut raw = RawH2::over(gateway.connect().await).await;
-    // HEADERS without END_HEADERS.
+    // HEADERS without END_HEADERS, and nothing that would break the connection by standing behind it.
+    raw.acknowledges = false;
     raw.frame(1, 1, 1, &[0x82]).await;
     raw.until_closed().await;
+    assert_eq!(gateway.records(1).await[0].text("reason"), "head_timeout");
     assert_eq!(gateway.get("/").await.status, 200);
 }
 
@@ -102,14 +104,57 @@ async fn an_idle_connection_is_closed_without_a_record() {
     let mut client = gateway.connect().await;
     assert_eq!(client.ask(Request::get("/")).await.status, 200);
     client.closed().await;
+    let labels = [("listener", "web"), ("reason", "idle_timeout")];
+    gateway
+        .metric_is("portcullis_connections_ended_total", &labels, 1)
+        .await;
     assert_eq!(gateway.stop().await.len(), 1);
 }
 
+/// Whatever the listener would have spoken: the client is let go after the time for a head, and that is counted.
 #[tokio::test]
 async fn a_connection_that_never_says_anything_is_closed_without_a_record() {
-    let origin = Origin::answering("ok").await;
-    let gateway = Gateway::start(&listener("head_timeout = \"200ms\""), &[("app", &origin)]).await;
-    gateway.connect().await.closed().await;
+    let authority = Authority::new("tests");
+    let site = authority.issue(&["gateway.test"]);
+    let gateway = Gateway::start(
+        r#"
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        head_timeout = "200ms"
+        [[listener]]
+        name = "http1"
+        address = "127.0.0.1:0"
+        h2c = false
+        head_timeout = "200ms"
+        [[listener]]
+        name = "secure"
+        address = "127.0.0.1:0"
+        head_timeout = "200ms"
+        tls = { certificates = [<site>] }
+        [[route]]
+        name = "all"
+        respond = {}
+        "#,
+        &[("site", &site)],
+    )
+    .await;
+    let http1 = ClientTls::offering(&authority, "gateway.test", &[b"http/1.1"]);
+    let http2 = ClientTls::offering(&authority, "gateway.test", &[b"h2"]);
+    let plain = Client::connect(gateway.address("http1").await).await;
+    for (listener, mut silent, counted) in [
+        ("web", gateway.connect().await, 1),
+        ("http1", plain, 1),
+        ("secure", gateway.connect_tls("secure", &http1).await, 1),
+        ("secure", gateway.connect_tls("secure", &http2).await, 2),
+    ] {
+        // Over HTTP/2 the gateway is the first to say something.
+        silent.rest().await;
+        let labels = [("listener", listener), ("reason", "head_timeout")];
+        gateway
+            .metric_reaches("portcullis_connections_ended_total", &labels, counted)
+            .await;
+    }
     assert!(gateway.stop().await.is_empty());
 }
 

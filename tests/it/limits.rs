@@ -26,7 +26,11 @@ async fn connections_beyond_the_cap_of_a_listener_are_closed_at_once() {
     );
     let refused_total = "portcullis_connections_refused_total";
     gateway
-        .metric_reaches(refused_total, &[("listener", "web")], 1)
+        .metric_reaches(
+            refused_total,
+            &[("listener", "web"), ("reason", "listener_full")],
+            1,
+        )
         .await;
     // A place that becomes free is given away again.
     drop(first);
@@ -73,6 +77,10 @@ async fn connections_of_all_listeners_together_have_a_cap() {
         !matches!(&refused, Ok(response) if response.status == 200),
         "{refused:?}"
     );
+    let labels = [("listener", "other"), ("reason", "process_full")];
+    gateway
+        .metric_is("portcullis_connections_refused_total", &labels, 1)
+        .await;
     // The admin address is not counted: it stays alive when everything else is full.
     assert_eq!(
         gateway.ask_admin(Request::get("/healthz")).await.status,

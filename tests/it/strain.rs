@@ -1,7 +1,8 @@
 //! A process that is short of memory, of descriptors or of time: first its connections end, then it refuses requests.
 
 use crate::harness::{
-    Client, Gateway, Origin, RawH2, RawOrigin, Request, StreamEnd, blackhole, raw_h2::block, within,
+    Client, Gateway, Origin, RawH2, RawOrigin, Request, Samples, StreamEnd, blackhole,
+    raw_h2::block, within,
 };
 
 /// A gateway with these keys in `[server.overload]` and three routes that matter more or less.
@@ -122,6 +123,44 @@ async fn the_shares_decide_what_is_done() {
     until(&gateway, ([503, 200, 200], false)).await;
     let off = "max_memory = \"64KiB\", relieve_at = \"off\", shed_at = \"off\"";
     gateway.reload(&routes(off), &[]).await;
+    until(&gateway, ([200; 3], true)).await;
+}
+
+/// Connects as many clients that say nothing as the process needs to have so many descriptors open, and no more: those
+/// that it has not accepted yet would come on top.
+async fn crowd(gateway: &Gateway, clients: &mut Vec<Client>, descriptors: usize) {
+    for _ in gateway.descriptors()..descriptors {
+        clients.push(gateway.connect().await);
+    }
+}
+
+#[tokio::test]
+async fn short_of_descriptors_connections_end_and_then_requests_are_refused() {
+    let keys = "relieve_at = \"30%\", shed_at = \"50%\", max_memory = \"1000GiB\", \
+                relieve_delay = \"off\", shed_delay = \"off\"";
+    let patient = "address = \"127.0.0.1:0\"\nhead_timeout = \"1h\"";
+    let text = routes(keys).replace("address = \"127.0.0.1:0\"", patient);
+    let gateway = Gateway::start_under("ulimit -n 256", &text, &[]).await;
+    assert_eq!(answers(&gateway).await, ([200; 3], true));
+    let mut clients = Vec::new();
+    for (descriptors, statuses, step) in [
+        (90, [200; 3], 1.0),
+        (150, [503, 200, 200], 2.0),
+        (210, [503, 503, 200], 3.0),
+    ] {
+        crowd(&gateway, &mut clients, descriptors).await;
+        until(&gateway, (statuses, false)).await;
+        for path in ["/healthz", "/metrics", "/config"] {
+            let response = gateway.ask_admin(Request::get(path)).await;
+            assert_eq!(response.status, 200, "{path}");
+        }
+        assert!((level(&gateway, "descriptors").await - step).abs() < 0.1);
+    }
+    let labels = [("reason", "overloaded"), ("code", "503")];
+    gateway
+        .metric_reaches("portcullis_requests_total", &labels, 1)
+        .await;
+    drop(clients);
     until(&gateway, ([200; 3], true)).await;
 }
 
@@ -330,6 +369,47 @@ async fn case_85_without_descriptors_accepting_pauses_and_recovers_and_the_admin
     })
     .await;
     assert_eq!(gateway.get("/").await.text(), "ok");
+}
+
+/// Case 85: others than traffic may take the very last descriptor. Who waits in the kernel then is served later.
+#[tokio::test]
+async fn case_85_when_the_system_gives_no_descriptor_accepting_pauses_and_that_is_counted() {
+    let gateway = Gateway::start_under(
+        "ulimit -n 64",
+        &routes("relieve_at = \"off\", shed_at = \"off\", relieve_delay = \"off\", shed_delay = \"off\""),
+        &[],
+    )
+    .await;
+    let admin = gateway.admin().await;
+    let mut operator = Client::connect(admin).await;
+    let request = |path| Request::get(path).host(&admin.to_string());
+    assert_eq!(operator.ask(request("/healthz")).await.status, 200);
+    let mut others = Vec::new();
+    for _ in 0..60 {
+        others.push(Client::connect(admin).await);
+    }
+    within("the last descriptor", async {
+        while gateway.descriptors() < 64 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut waiting = gateway.connect().await;
+    waiting.send(&Request::get("/normal").bytes()).await;
+    within("a pause that is counted", async {
+        loop {
+            let page = operator.ask(request("/metrics")).await;
+            let labels = [("listener", "web"), ("reason", "accept_paused")];
+            let metrics = Samples::parse(page.text());
+            if metrics.sum("portcullis_connections_refused_total", &labels) >= 1.0 {
+                break;
+            }
+        }
+    })
+    .await;
+    drop(others);
+    let response = waiting.response("GET").await.expect("an answer");
+    assert_eq!(response.text(), "normal");
 }
 
 /// Case 85: what connects to endpoints that say nothing holds descriptors as well, for as long as it may.

@@ -101,7 +101,8 @@ impl State {
                 };
                 return self.fail(error, None);
             }
-            return self.skip(block);
+            self.skip(block);
+            return self.came_late();
         };
         let slot = self.streams.get(key);
         if slot.is_some_and(|slot| slot.ended_in) {
@@ -139,10 +140,11 @@ impl State {
             self.skipped = (self.highest + 1, id - 1);
         }
         self.highest = id;
-        self.budget.moved();
         if id > self.last {
-            return self.skip(block);
+            self.skip(block);
+            return self.came_late();
         }
+        self.budget.moved();
         if self.streams.count() >= self.terms.streams {
             self.skip(block);
             self.write_reset(id, code::REFUSED_STREAM);

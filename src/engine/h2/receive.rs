@@ -235,13 +235,23 @@ impl State {
             (Role::Client, _) => Fault::UpstreamClosed,
         };
         let Some(key) = self.streams.find(id) else {
-            return;
+            return self.came_late();
         };
         if let Some(slot) = self.streams.get_mut(key) {
             slot.fault.get_or_insert(fault);
             slot.wake();
         }
         self.streams.settle(key);
+    }
+
+    /// A reset or a head has come for a stream that has ended, or that nobody will look at. What an endpoint sends on streams that were given up is not
+    /// its fault.
+    pub(super) fn came_late(&mut self) {
+        if self.role == Role::Server
+            && let Some(defence) = self.budget.spend_late(std::time::Instant::now)
+        {
+            self.fail(code::ENHANCE_YOUR_CALM, Some(defence));
+        }
     }
 
     fn settings_acknowledged(&mut self) {

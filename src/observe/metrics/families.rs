@@ -54,7 +54,7 @@ families! {
     CONNECTIONS_OPEN: Gauge "connections_open" ["listener"],
         "Connections that are open.";
     CONNECTIONS_REFUSED: Counter "connections_refused_total" ["listener", "reason"],
-        "Connections closed before they were served.";
+        "Connections closed before they were served; with the reason accept_paused, times that the system gave none.";
     DEFENCES: Counter "defences_total" ["listener", "defence"],
         "HTTP/2 connections that were ended because the client sent more of something than any client needs, or did not take what it had asked for.";
     CONNECTIONS_ENDED: Counter "connections_ended_total" ["listener", "reason"],
@@ -141,6 +141,8 @@ families! {
         "Lines of the access log that were lost because its output stalled or failed.";
     ACCESS_LOG_ERRORS: Counter "access_log_write_errors_total" [],
         "Writes to the access log that failed.";
+    PROGRAM_LOG_DROPPED: Counter "program_log_dropped_total" [],
+        "Lines of the program log that were lost because its output stalled or failed.";
     PANICS: Counter "panics_total" [],
         "Panics caught while serving: each one is a bug.";
     OVERLOAD_LEVEL: Gauge "overload_level" ["resource"],

@@ -17,6 +17,7 @@ pub struct GatewayMetrics {
     shortages: [AtomicU8; 3],
     memory_limit: AtomicU64,
     access_log: Arc<AccessLogMetrics>,
+    program_log_dropped: Arc<AtomicU64>,
     /// Written by whoever loads configurations, read by scrapes.
     config: Mutex<Config>,
     certificates: Mutex<Vec<Certificate>>,
@@ -78,6 +79,7 @@ impl GatewayMetrics {
             shortages: Default::default(),
             memory_limit: AtomicU64::new(0),
             access_log: Arc::default(),
+            program_log_dropped: Arc::default(),
             config: Mutex::default(),
             certificates: Mutex::default(),
         }
@@ -124,6 +126,12 @@ impl GatewayMetrics {
         Arc::clone(&self.access_log)
     }
 
+    /// What the program log counts its losses in.
+    #[must_use]
+    pub fn program_log_dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.program_log_dropped)
+    }
+
     /// Notes that a configuration serves. Generation 1 is the start; those after it count as reloads.
     pub fn config_loaded(&self, generation: u64, hash: &str, now: SystemTime) {
         let mut config = self.lock_config();
@@ -163,6 +171,8 @@ impl GatewayMetrics {
         one(&families::ACCESS_LOG_DROPPED, &[], dropped);
         let errors = self.access_log.errors.load(Ordering::Relaxed);
         one(&families::ACCESS_LOG_ERRORS, &[], errors);
+        let dropped = self.program_log_dropped.load(Ordering::Relaxed);
+        one(&families::PROGRAM_LOG_DROPPED, &[], dropped);
         let limit = self.memory_limit.load(Ordering::Relaxed);
         one(&families::MEMORY_LIMIT, &[], limit);
         let mut series = page.family(&families::OVERLOAD_LEVEL);

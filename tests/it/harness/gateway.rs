@@ -279,6 +279,13 @@ impl Gateway {
             .count()
     }
 
+    /// How many descriptors the process has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("/proc")
+            .count()
+    }
+
     /// How many ends of pipes the process has open.
     pub(crate) fn pipes(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid()))

@@ -13,6 +13,7 @@ use super::within;
 pub(crate) struct ProgramLog {
     lines: Arc<Mutex<Vec<String>>>,
     news: watch::Receiver<Progress>,
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,9 +31,12 @@ impl ProgramLog {
             ended: false,
         });
         let kept = Arc::clone(&lines);
+        let reading = Arc::new(tokio::sync::Mutex::new(()));
+        let turn = Arc::clone(&reading);
         tokio::spawn(async move {
             let mut reader = BufReader::new(source).lines();
             while let Ok(Some(line)) = reader.next_line().await {
+                drop(turn.lock().await);
                 kept.lock().expect("the log").push(line);
                 news.send_modify(|progress| progress.lines += 1);
             }
@@ -41,7 +45,13 @@ impl ProgramLog {
         Self {
             lines,
             news: receiver,
+            reading,
         }
+    }
+
+    /// Nobody reads what the gateway writes until what this gives is dropped, so that its pipe becomes full.
+    pub(crate) async fn stall(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.reading).lock_owned().await
     }
 
     /// Waits for the first line, an old one too, of which `wanted` makes something.

@@ -54,7 +54,7 @@ impl RawH2 {
 
     /// Takes over a fresh connection and sends the preface.
     pub(crate) async fn over(mut client: Client) -> Self {
-        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        client.send(PREFACE).await;
         let mut raw = Self::on(client);
         raw.frame(Self::SETTINGS, 0, 0, &[]).await;
         raw
@@ -164,6 +164,29 @@ impl RawH2 {
         Some(frame)
     }
 }
+
+/// All that a client sends for one request on a new connection: the preface, its settings, and stream 1.
+pub(crate) fn opening(fields: &[(&[u8], &[u8])], body: &[u8]) -> Vec<u8> {
+    let ends = if body.is_empty() {
+        RawH2::END_STREAM
+    } else {
+        0
+    };
+    let mut bytes = PREFACE.to_vec();
+    bytes.extend(frame(RawH2::SETTINGS, 0, 0, &[]));
+    bytes.extend(frame(
+        RawH2::HEADERS,
+        RawH2::END_HEADERS | ends,
+        1,
+        &block(fields),
+    ));
+    if !body.is_empty() {
+        bytes.extend(frame(RawH2::DATA, RawH2::END_STREAM, 1, body));
+    }
+    bytes
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The bytes of a frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {

@@ -303,6 +303,51 @@ async fn case_26_heads_without_fields_end_the_connection() {
     target.stands(Some("made_you_reset")).await;
 }
 
+/// On a stream that has ended there is nothing to reset, and nobody wants trailers of one that was reset.
+#[tokio::test]
+async fn case_26_frames_for_streams_that_are_closed_end_the_connection() {
+    let reset = frame(RST_STREAM, 0, 1, &8u32.to_be_bytes());
+    let trailers = frame(
+        HEADERS,
+        END_STREAM | END_HEADERS,
+        1,
+        &block(&[(b"x", b"y")]),
+    );
+    for (part, is_reset) in [(reset, false), (trailers, true)] {
+        let target = Target::start().await;
+        let mut raw = target.attacker().await;
+        if is_reset {
+            raw.headers(1, POST, false).await;
+            let too_far = 0x7fff_ffff_u32.to_be_bytes();
+            raw.frame(WINDOW_UPDATE, 0, 1, &too_far).await;
+            assert!(matches!(raw.end_of(1).await, StreamEnd::Reset(_)));
+        } else {
+            raw.headers(1, &request(b"GET", b"/ping"), true).await;
+            assert_eq!(raw.end_of(1).await, StreamEnd::Status(200));
+        }
+        target.flood(&mut raw, |_| part.clone()).await;
+        target.stands(Some("closed_stream_flood")).await;
+    }
+}
+
+/// Who resets what has been answered meanwhile, or ends what was reset, does so once for each request.
+#[tokio::test]
+async fn case_26_who_is_late_with_each_request_is_not_ended() {
+    let target = Target::start().await;
+    let mut raw = target.attacker().await;
+    let ping = request(b"GET", b"/ping");
+    for number in 0..500 {
+        let stream = 2 * number + 1;
+        raw.headers(stream, &ping, true).await;
+        assert_eq!(raw.end_of(stream).await, StreamEnd::Status(200));
+        // The body is on its way as well.
+        while raw.next_frame().await.expect("a frame").kind != DATA {}
+        assert!(raw.frame(RST_STREAM, 0, stream, &8u32.to_be_bytes()).await);
+    }
+    drop(raw);
+    target.stands(None).await;
+}
+
 /// The client is told why, and what it had asked for before is recorded as cut off for it.
 #[tokio::test]
 async fn case_26_who_reads_is_told_to_be_calm() {

@@ -95,6 +95,19 @@ pub(super) const CASES: &[Case] = &[
     ),
     refused(
         40,
+        "a parameter of nothing in the middle",
+        b"GET /;x/admin HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
+        &[refusal(400, "ambiguous_path")],
+    ),
+    served(
+        40,
+        "a parameter of nothing at the end is a session",
+        b"GET /;jsessionid=1 HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
+        &[OK],
+        &[sent("GET", "/;jsessionid=1")],
+    ),
+    refused(
+        40,
         "encoded dots with a parameter",
         b"GET /a/%2e%2e;x/admin HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
         &[refusal(400, "ambiguous_path")],

@@ -35,6 +35,8 @@ async fn case_40_no_spelling_gets_past_a_guarded_path() {
         "/./admin",
         "/admin%2f..",
         "/a/..;/admin",
+        "/;/admin",
+        "/%3bx=1/admin",
         "/%61dmin",
         "/%61%64%6d%69%6e/x",
         "/a%5c..%5cadmin",

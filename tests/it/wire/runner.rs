@@ -1,13 +1,14 @@
-//! Runs cases over plain TCP, over TLS, with every byte sent on its own, and as HTTP/2 where they have such a form.
+//! Runs cases over plain TCP, over TLS and, where they have such a form, as HTTP/2 over both; with every byte sent on its
+//! own, too.
 
 use super::case::{Answer, Case, End, Sent, Upstream};
 use super::translated::{Translated, translated};
 use crate::harness::{
     Authority, Broken, Client, ClientTls, Gateway, RawH2, RecordingOrigin, Request, RequestMessage,
-    StreamEnd,
+    StreamEnd, raw_h2,
 };
 
-/// One worker, so that the access log has one order.
+/// One worker, so that the access log has one order. No case is about time, however busy the machine is.
 const CONFIG: &str = r#"
     [server]
     workers = 1
@@ -15,10 +16,13 @@ const CONFIG: &str = r#"
     [[listener]]
     name = "web"
     address = "127.0.0.1:0"
+    head_timeout = "1h"
 
     [[listener]]
     name = "secure"
     address = "127.0.0.1:0"
+    handshake_timeout = "1h"
+    head_timeout = "1h"
     tls = { certificates = [<site>] }
 
     [[route]]
@@ -51,6 +55,21 @@ enum Passage {
     ByteByByte,
     TlsByteByByte,
     Http2,
+    Http2ByteByByte,
+    Http2Tls,
+}
+
+impl Passage {
+    fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::Http2ByteByByte | Self::Http2Tls)
+    }
+
+    fn is_split(self) -> bool {
+        matches!(
+            self,
+            Self::ByteByByte | Self::TlsByteByByte | Self::Http2ByteByByte
+        )
+    }
 }
 
 /// A gateway before a recording origin.
@@ -58,6 +77,7 @@ struct Bench {
     gateway: Gateway,
     origin: RecordingOrigin,
     tls: ClientTls,
+    tls_http2: ClientTls,
     records: usize,
     requests: usize,
     partial: usize,
@@ -75,8 +95,10 @@ pub(super) async fn run(cases: &'static [Case], number: u8) {
             Passage::ByteByByte,
             Passage::TlsByteByByte,
             Passage::Http2,
+            Passage::Http2ByteByByte,
+            Passage::Http2Tls,
         ] {
-            if matches!(passage, Passage::Http2) && translated(case).is_none() {
+            if passage.is_http2() && translated(case).is_none() {
                 continue;
             }
             count += 1;
@@ -116,6 +138,7 @@ impl Bench {
         let gateway = Gateway::start(CONFIG, &[("site", &site), ("origin", &origin)]).await;
         Self {
             tls: ClientTls::new(&authority, "gateway.test"),
+            tls_http2: ClientTls::offering(&authority, "gateway.test", &[b"h2"]),
             gateway,
             origin,
             records: 0,
@@ -126,27 +149,16 @@ impl Bench {
 
     /// Runs one case; gives the bench back with the complaint, if there is one.
     async fn judge(mut self, case: &'static Case, passage: Passage) -> (Self, Option<String>) {
-        let verdict = match (passage, translated(case)) {
-            (Passage::Http2, Some(request)) => self.try_http2(case, request).await,
+        let verdict = match translated(case) {
+            Some(request) if passage.is_http2() => self.try_http2(case, request, passage).await,
             _ => self.try_case(case, passage).await,
         };
         (self, verdict.err())
     }
 
     async fn try_case(&mut self, case: &'static Case, passage: Passage) -> Result<(), String> {
-        let mut client = match passage {
-            Passage::Plain | Passage::ByteByByte | Passage::Http2 => self.gateway.connect().await,
-            Passage::Tls | Passage::TlsByteByByte => {
-                self.gateway.connect_tls("secure", &self.tls).await
-            }
-        };
-        match passage {
-            Passage::Plain | Passage::Tls | Passage::Http2 => {
-                // The gateway may answer and hang up before it has read everything.
-                let _ = client.try_send(case.bytes).await;
-            }
-            Passage::ByteByByte | Passage::TlsByteByByte => client.send_split(case.bytes).await,
-        }
+        let mut client = self.client(passage).await;
+        send(&mut client, case.bytes, passage).await;
         if case.end == End::ClientLeaves {
             client.finish().await;
             client.rest().await;
@@ -166,14 +178,34 @@ impl Bench {
         self.log(case, sentinels).await
     }
 
-    /// The request of a case as one stream. It is answered as over HTTP/1, or the stream ends if that was a refusal.
-    async fn try_http2(&mut self, case: &Case, request: Translated) -> Result<(), String> {
-        let mut raw = RawH2::over(self.gateway.connect().await).await;
-        let fields: Vec<_> = request.fields.iter().map(|(n, v)| (&**n, &**v)).collect();
-        raw.headers(1, &fields, request.body.is_empty()).await;
-        if !request.body.is_empty() {
-            raw.data(1, request.body, true).await;
+    async fn client(&self, passage: Passage) -> Client {
+        match passage {
+            Passage::Plain | Passage::ByteByByte | Passage::Http2 | Passage::Http2ByteByByte => {
+                self.gateway.connect().await
+            }
+            Passage::Tls | Passage::TlsByteByByte => {
+                self.gateway.connect_tls("secure", &self.tls).await
+            }
+            Passage::Http2Tls => self.gateway.connect_tls("secure", &self.tls_http2).await,
         }
+    }
+
+    /// The request of a case as one stream. It is answered as over HTTP/1, or the stream ends if that was a refusal.
+    async fn try_http2(
+        &mut self,
+        case: &Case,
+        request: Translated,
+        passage: Passage,
+    ) -> Result<(), String> {
+        let fields: Vec<_> = request.fields.iter().map(|(n, v)| (&**n, &**v)).collect();
+        let mut client = self.client(passage).await;
+        send(
+            &mut client,
+            &raw_h2::opening(&fields, request.body),
+            passage,
+        )
+        .await;
+        let mut raw = RawH2::on(client);
         let expected = case.answers[0].status;
         match raw.end_of(1).await {
             // Which one it is that HPACK's table has not got, the record tells.
@@ -262,6 +294,15 @@ impl Bench {
             }
         }
         Ok(())
+    }
+}
+
+/// Sends the bytes in one go or one after the other. The gateway may answer and hang up before it has read everything.
+async fn send(client: &mut Client, bytes: &[u8], passage: Passage) {
+    if passage.is_split() {
+        client.send_split(bytes).await;
+    } else {
+        let _ = client.try_send(bytes).await;
     }
 }
 

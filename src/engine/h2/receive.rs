@@ -244,8 +244,8 @@ impl State {
         self.streams.settle(key);
     }
 
-    /// A reset or a head has come for a stream that has ended, or that nobody will look at. What an endpoint sends on streams that were given up is not
-    /// its fault.
+    /// A reset or a head has come for a stream that has ended, or that nobody will look at. What an endpoint sends on
+    /// streams that were given up is not its fault.
     pub(super) fn came_late(&mut self) {
         if self.role == Role::Server
             && let Some(defence) = self.budget.spend_late(std::time::Instant::now)

@@ -21,7 +21,7 @@ impl State {
     /// Goes on with what has come.
     pub(super) fn parse(&mut self) {
         let mut inbound = std::mem::take(&mut self.receiving.inbound);
-        self.receiving.heard |= !inbound.is_empty();
+        self.receiving.heard += u64::from(!inbound.is_empty());
         self.parse_frames(&mut inbound);
         if self.end.is_some() {
             inbound.clear();

@@ -179,7 +179,8 @@ impl Reader<'_> {
         match known {
             Known::Host => self.read_host(seen.value),
             Known::Cookie => {
-                if self.has_cookie {
+                // An empty piece says nothing; joined, it would end the value with a space.
+                if !self.cookie.is_empty() && !seen.value.is_empty() {
                     self.cookie.extend_from_slice(b"; ");
                 }
                 self.has_cookie = true;

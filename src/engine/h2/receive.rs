@@ -216,6 +216,8 @@ impl State {
         }
     }
 
+    /// Priorities mean nothing any more (RFC 9113 section 5.3.2). One stream that depends on itself is still refused, as
+    /// RFC 7540 section 5.3.1 wants it and tests of conformity look for; where there is no stream, there is none to refuse.
     fn priority(&mut self, id: u32, payload: &[u8]) {
         if number(payload, 0) & LARGEST_WINDOW != id {
             return;

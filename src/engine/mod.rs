@@ -16,6 +16,7 @@ mod serve_h2;
 
 mod budget;
 mod refused;
+mod trust;
 
 mod exchange;
 mod record;

@@ -20,6 +20,7 @@ use super::{
     pace::Pace,
     record::Recorded,
     refused::Refusals,
+    trust::{PAUSE, Trust, at_once},
     unwind::unwinding,
     worker::Worker,
 };
@@ -30,8 +31,6 @@ use crate::{
 
 /// How long a connection that was told to go away may take over it.
 const GOODBYE: Duration = Duration::from_secs(5);
-/// Requests of one client that begin before those of others have their turn.
-const AT_ONCE: u32 = 8;
 /// How long one that has been told everything may take to hear so.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -40,6 +39,7 @@ struct Shared {
     connection: Rc<Connection>,
     http2: Rc<Http2>,
     streams: Cell<usize>,
+    trust: Trust,
     /// Streams that the client gave up before it had a response.
     given_up: Cell<u64>,
     /// Whether the client has been told to go away.
@@ -82,6 +82,7 @@ pub(crate) async fn serve(
         http2: Rc::clone(&http2),
         connection,
         streams: Cell::new(0),
+        trust: Trust::new(),
         given_up: Cell::new(0),
         leaving: Cell::new(false),
     });
@@ -93,13 +94,27 @@ pub(crate) async fn serve(
     let mut served: u64 = 0;
     let (mut late, mut begun): (u32, u32) = (0, 0);
     let (mut has_begun, mut is_shut, mut is_parting) = (false, false, false);
+    let mut pause = None;
     let patience = worker.deadlines.register();
     let mut head = HeadTimer::new(&worker, listener.deadlines.head);
     loop {
         let leaving = shared.leaving.get();
         let next = poll_fn(|cx| {
-            if let Poll::Ready(turn) = http2.poll_turn(cx, &mut socket, is_shut) {
+            let admits = is_shut || shared.trust.admits(shared.streams.get());
+            if let Poll::Ready(turn) = http2.poll_turn(cx, &mut socket, is_shut, admits) {
                 return Poll::Ready(Next::Turn(turn));
+            }
+            if !admits && http2.holds_request() {
+                let pause = pause.get_or_insert_with(|| {
+                    let pause = worker.deadlines.register();
+                    pause.set(Instant::now() + PAUSE);
+                    pause
+                });
+                if pause.poll_expired(cx).is_ready() {
+                    return Poll::Ready(Next::Waited);
+                }
+            } else {
+                pause = None;
             }
             if !has_begun && http2.has_begun() {
                 has_begun = true;
@@ -165,7 +180,8 @@ pub(crate) async fn serve(
                         refusals.record_given_up(asked.scratch, asked.length, fault);
                         continue;
                     }
-                    shared.streams.set(shared.streams.get() + 1);
+                    let under_way = shared.streams.get() + 1;
+                    shared.streams.set(under_way);
                     shared.deadline.clear();
                     if served >= listener.limits.requests && !leaving {
                         shared.leave(&worker, "max_requests");
@@ -174,7 +190,8 @@ pub(crate) async fn serve(
                     // Boxed, since spawning moves what it is given several times.
                     tokio::task::spawn_local(Box::pin(serve_stream(worker, shared, asked)));
                     begun += 1;
-                    if begun.is_multiple_of(AT_ONCE) {
+                    if begun >= at_once(under_way) {
+                        begun = 0;
                         // Others begin theirs before this client goes on.
                         tokio::task::yield_now().await;
                     }
@@ -196,6 +213,10 @@ pub(crate) async fn serve(
                 }
                 Turn::Ended => return,
             },
+            Next::Waited => {
+                pause = None;
+                shared.trust.waited();
+            }
             Next::Rapid => {
                 shared.defended(&worker, Defence::RapidReset);
                 refusals.broken_off(Violation::Excess, shared.streams.get());
@@ -275,6 +296,8 @@ impl Shared {
 /// What a connection's task is woken for.
 enum Next {
     Turn(Turn),
+    /// A request has waited for its turn.
+    Waited,
     /// The client gives up most of what it asks for.
     Rapid,
     /// The client takes too long over a head.
@@ -341,7 +364,9 @@ async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Asked) {
         carrier.give_up(Fault::Internal).await;
     }
     drop(recorded);
-    if !client.has_responded() {
+    if client.has_responded() {
+        shared.trust.answered();
+    } else {
         shared.given_up.set(shared.given_up.get() + 1);
     }
     worker.reuse(scratch);
@@ -354,6 +379,9 @@ impl Drop for StreamOpen<'_> {
     fn drop(&mut self) {
         let left = self.0.streams.get().saturating_sub(1);
         self.0.streams.set(left);
+        if self.0.http2.holds_request() {
+            self.0.http2.wake();
+        }
         if left == 0 {
             let limit = if self.0.leaving.get() {
                 GOODBYE

@@ -294,3 +294,75 @@ async fn case_28_who_does_not_take_what_it_was_answered_is_ended() {
     // It tells of nothing that the requests have not told.
     assert_eq!(gateway.stop().await.len(), STREAMS as usize);
 }
+
+/// A client begins with few requests at once and gets more by and by, also when all of its answers take long: each of
+/// them may wait for something.
+#[tokio::test]
+async fn as_many_requests_as_are_allowed_wait_for_their_answers_at_once() {
+    const STREAMS: u32 = 100;
+    let (origin, gate) = Origin::gated("late").await;
+    let text = r#"
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<app>"]
+    "#;
+    let gateway = Gateway::start(text, &[("app", &origin)]).await;
+    let mut raw = RawH2::over(gateway.connect().await).await;
+    let head = block(&get(b"/"));
+    let heads: Vec<u8> = (0..STREAMS)
+        .flat_map(|number| frame(HEADERS, ALL_OF_A_HEAD, 2 * number + 1, &head))
+        .collect();
+    raw.bytes(&heads).await;
+    gate.reached(STREAMS as usize).await;
+    gate.open();
+    for _ in 0..STREAMS {
+        let head = loop {
+            let frame = raw.next_frame().await.expect("a frame");
+            if frame.kind == HEADERS {
+                break frame;
+            }
+        };
+        assert_eq!(head.stream % 2, 1);
+    }
+    gateway.records(STREAMS as usize).await;
+}
+
+/// Requests that wait for their turn are given up like all others, and those behind them have theirs.
+#[tokio::test]
+async fn a_request_that_is_given_up_before_its_turn_is_none_of_the_endpoint() {
+    const STREAMS: u32 = 60;
+    let (origin, gate) = Origin::gated("late").await;
+    let text = r#"
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<app>"]
+    "#;
+    let gateway = Gateway::start(text, &[("app", &origin)]).await;
+    let mut raw = RawH2::over(gateway.connect().await).await;
+    let (kept, gone) = (block(&get(b"/kept")), block(&get(b"/gone")));
+    let mut bytes = Vec::new();
+    for number in 0..STREAMS {
+        let head = if number % 2 == 0 { &kept } else { &gone };
+        bytes.extend(frame(HEADERS, ALL_OF_A_HEAD, 2 * number + 1, head));
+    }
+    for number in (1..STREAMS).step_by(2) {
+        bytes.extend(frame(RST_STREAM, 0, 2 * number + 1, &8u32.to_be_bytes()));
+    }
+    raw.bytes(&bytes).await;
+    gate.reached(STREAMS as usize / 2).await;
+    gate.open();
+    let records = gateway.records(STREAMS as usize).await;
+    let given_up = records.iter().filter(|record| record.text("status") == "499");
+    assert_eq!(given_up.count(), STREAMS as usize / 2);
+    assert!(origin.seen().iter().all(|seen| seen.target == "/kept"));
+}

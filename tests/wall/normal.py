@@ -3,13 +3,15 @@
 
     tests/wall/normal.py PLAIN-PORT TLS-PORT SECONDS [CLIENTS [RATE]]
 
-The clients take turns; a third each keeps its connection, makes a new one for each request, keeps one over TLS. The clock of
-each request runs from when it was due. Those that are kept are opened before the clock starts.
+The rate is that of all together. A third each keeps its connection, makes a new one for each request, keeps one over TLS. None
+waits for another. The clock of each request runs from when it was due. Those that are kept are opened before the clock starts.
 """
 
 import http.client
 import json
+import math
 import sys
+import threading
 import time
 
 import frames
@@ -52,35 +54,59 @@ class Kept:
         self._connection = None
 
 
+class Client(threading.Thread):
+    """One client, and what became of its requests."""
+
+    def __init__(self, kept):
+        super().__init__(daemon=True)
+        self._kept = kept
+        self.failures, self.why, self.took = 0, "", []
+
+    def get(self):
+        """Whether there was an answer."""
+        try:
+            self._kept.get()
+        except (OSError, http.client.HTTPException) as error:
+            self.failures, self.why = self.failures + 1, self.why or f"{type(error).__name__}: {error}"
+            return False
+        return True
+
+    def plan(self, first, every, end):
+        """Requests are due at first, and again every so many seconds until the end."""
+        self._due, self._every, self._end = first, every, end
+
+    def run(self):
+        while self._due < self._end:
+            time.sleep(max(0.0, self._due - time.monotonic()))
+            if time.monotonic() > self._end + PATIENCE:
+                # Too far behind: what was due has failed.
+                self.failures += math.ceil((self._end - self._due) / self._every)
+                return
+            if self.get():
+                self.took.append(time.monotonic() - self._due)
+            self._due += self._every
+
+
 def main():
     plain, tls, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     count = int(sys.argv[4]) if len(sys.argv) > 4 else 3
     rate = float(sys.argv[5]) if len(sys.argv) > 5 else 60.0
     context = frames.client_context()
-    clients = [[Kept(plain), Kept(plain, keep=False), Kept(tls, context)][number % 3] for number in range(count)]
-    opening, why = 0, ""
+    clients = [Client([Kept(plain), Kept(plain, keep=False), Kept(tls, context)][number % 3]) for number in range(count)]
     for client in clients:
-        try:
-            client.get()
-        except (OSError, http.client.HTTPException) as error:
-            opening, why = opening + 1, why or f"at first, {type(error).__name__}: {error}"
-    begin, number, failures, took = time.monotonic(), 0, 0, []
-    while (due := begin + number / rate) < begin + seconds:
-        time.sleep(max(0.0, due - time.monotonic()))
-        if time.monotonic() > begin + seconds + PATIENCE:
-            # Too far behind: what was due has failed.
-            failures += int(seconds * rate) - number
-            break
-        try:
-            clients[number % len(clients)].get()
-            took.append(time.monotonic() - due)
-        except (OSError, http.client.HTTPException) as error:
-            failures, why = failures + 1, why or f"{type(error).__name__}: {error}"
-        number += 1
-    took.sort()
+        client.get()
+    begin = time.monotonic()
+    for number, client in enumerate(clients):
+        client.plan(begin + number / rate, count / rate, begin + seconds)
+        client.start()
+    for client in clients:
+        client.join()
+    took = sorted(time for client in clients for time in client.took)
+    failures = sum(client.failures for client in clients)
+    why = next((client.why for client in clients if client.why), "")
     def rank(share):
         return took[max(0, int(len(took) * share) - 1)] * 1e3 if took else None
-    print(json.dumps({"clients": count, "requests": number, "failures": failures + opening, "why": why, "p50_ms": rank(0.5), "p99_ms": rank(0.99)}))
+    print(json.dumps({"clients": count, "requests": len(took) + failures, "failures": failures, "why": why, "p50_ms": rank(0.5), "p99_ms": rank(0.99)}))
 
 
 if __name__ == "__main__":

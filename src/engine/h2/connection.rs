@@ -83,21 +83,30 @@ impl Http2 {
         Rc::new(Self(RefCell::new(state)))
     }
 
-    /// Reads and writes what can be, and tells what has come of it.
+    /// Reads and writes what can be, and tells what has come of it. Requests that somebody waits for are left where
+    /// they are unless one is `wanted`.
     pub(crate) fn poll_turn(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
         socket: &mut Socket,
         knows_failure: bool,
+        wanted: bool,
     ) -> Poll<Turn> {
         let mut state = self.0.borrow_mut();
         state.runs(cx);
         loop {
-            if let Some(arrival) = state.arrivals.pop_front() {
+            if (wanted || !state.holds_request())
+                && let Some(arrival) = state.arrivals.pop_front()
+            {
                 drop(state);
                 return Poll::Ready(self.turn_of(arrival));
             }
-            if state.poll_receive(cx, socket).is_pending() && state.arrivals.is_empty() {
+            if state.arrivals.len() > state.terms.streams {
+                // More than there can be open: the first of them is waited for.
+                break;
+            }
+            let heard = state.poll_receive(cx, socket).is_ready();
+            if !heard && (state.arrivals.is_empty() || !wanted && state.holds_request()) {
                 break;
             }
         }
@@ -226,6 +235,16 @@ impl Http2 {
         self.0.borrow().open_head()
     }
 
+    /// Whether a request that somebody waits for is the next to be looked at.
+    pub(crate) fn holds_request(&self) -> bool {
+        self.0.borrow().holds_request()
+    }
+
+    /// Has the connection's task look at the world again.
+    pub(crate) fn wake(&self) {
+        self.0.borrow_mut().kick();
+    }
+
     /// Whether the client has said that it speaks HTTP/2.
     pub(crate) fn has_begun(&self) -> bool {
         self.0.borrow().receiving.preface == 0
@@ -259,6 +278,16 @@ impl Http2 {
 }
 
 impl State {
+    fn holds_request(&self) -> bool {
+        match self.arrivals.front() {
+            Some(Arrival::Request { key, .. }) => {
+                let slot = self.streams.get(*key);
+                slot.is_some_and(|slot| slot.fault.is_none())
+            }
+            Some(Arrival::Refused(_)) | None => false,
+        }
+    }
+
     /// After so many bytes others have their turn, and then it goes on.
     fn yields(&mut self, cx: &Context<'_>) {
         if self.receiving.turn >= TURN {

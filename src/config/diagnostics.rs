@@ -29,7 +29,7 @@ pub struct Diagnostic {
     pub line: Option<usize>,
     /// The column in characters, from 1.
     pub column: Option<usize>,
-    /// The whole line.
+    /// The whole line; secrets in it are unreadable.
     pub text: Option<String>,
     /// What is wrong.
     pub message: String,

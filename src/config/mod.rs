@@ -39,6 +39,7 @@ pub mod decode;
 pub mod diagnostics;
 mod include;
 mod load;
+mod mask;
 pub mod place;
 pub mod reference;
 mod secret;

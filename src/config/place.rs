@@ -7,11 +7,15 @@ use std::{
     sync::Arc,
 };
 
+use super::mask;
+
 /// The text of one configuration file.
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
     text: String,
+    /// Where secrets stand in it.
+    secrets: Vec<Range<usize>>,
 }
 
 /// All texts that a configuration was read from. Cloning it is cheap.
@@ -42,7 +46,7 @@ pub struct Position {
     pub column: usize,
     /// How many characters of the line belong to the place, at least 1.
     pub width: usize,
-    /// The whole line, without its end.
+    /// The whole line, without its end; secrets in it are unreadable.
     pub text: String,
 }
 
@@ -66,6 +70,7 @@ impl Sources {
     pub(crate) fn add(&mut self, path: &Path, text: String) -> FileId {
         self.files.push(Arc::new(Source {
             path: path.to_owned(),
+            secrets: mask::secrets(&text),
             text,
         }));
         FileId(short(self.files.len() - 1))
@@ -115,7 +120,11 @@ impl Sources {
             line: before.matches('\n').count() + 1,
             column: in_line.chars().count() + 1,
             width: marked.trim_end().chars().count().max(1),
-            text: format!("{in_line}{rest_of_line}"),
+            text: mask::masked(
+                &format!("{in_line}{rest_of_line}"),
+                line_start,
+                self.file(place.file).map_or(&[], |file| &file.secrets),
+            ),
         }
     }
 }

@@ -38,6 +38,10 @@ impl ClientH2 {
 
 impl Client for ClientH2 {
     fn interim(&mut self, _: &RequestHead, head: &ResponseHead) {
+        // What a client that does not read is told ahead of its answer would pile up, with each stream.
+        if !self.stream.has_room_ahead() {
+            return;
+        }
         // A stream that ended meanwhile shows that at the next step, and what HTTP/2 does not know can be left out.
         let _ = self.send_head(head, false);
     }

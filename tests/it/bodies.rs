@@ -121,8 +121,47 @@ async fn a_body_that_turns_out_too_large_is_cut_off() {
     }
 }
 
+/// The ways in which a body can be sent: HTTP/1 or HTTP/2, with its length told ahead or not.
+const FRAMINGS: [(bool, bool); 4] = [(false, true), (false, false), (true, true), (true, false)];
+
+/// Sends a body of that size in one of those ways, and tells the status of the answer.
+async fn post(gateway: &Gateway, path: &str, size: usize, (http2, length): (bool, bool)) -> u16 {
+    let body = vec![b'x'; size];
+    if http2 {
+        let client = H2Client::connect(gateway.web().await).await;
+        let mut request = h2_request("POST", path);
+        if length {
+            request = request.header("content-length", size);
+        }
+        let request = request.body(Bytes::from(body)).expect("a request");
+        return client.ask(request).await.status;
+    }
+    let mut client = gateway.connect().await;
+    if length {
+        return client.ask(Request::post(path, body)).await.status;
+    }
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: gateway.test\r\nTransfer-Encoding: chunked\r\n");
+    let chunk = format!("\r\n{size:x}\r\n");
+    let whole = [head.as_bytes(), chunk.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+    client.send(&whole).await;
+    client.response("POST").await.expect("an answer").status
+}
+
 #[tokio::test]
 async fn a_route_has_its_own_size_of_bodies() {
+    const SENT: [(&str, &str, usize, u16); 10] = [
+        ("off", "/off", 3_000, 200),
+        ("above", "/above", 1_025, 200),
+        ("above", "/above", 2_048, 200),
+        ("above", "/above", 2_049, 413),
+        ("below", "/below", 10, 200),
+        ("below", "/below", 11, 413),
+        ("below", "/below", 1_024, 413),
+        ("all", "/other", 1_024, 200),
+        ("all", "/other", 1_025, 413),
+        ("all", "/other", 2_048, 413),
+    ];
     let origin = Origin::answering("ok").await;
     let gateway = Gateway::start(
         r#"
@@ -131,13 +170,18 @@ async fn a_route_has_its_own_size_of_bodies() {
         address = "127.0.0.1:0"
         max_body_size = "1KiB"
         [[route]]
-        name = "uploads"
-        path = "/uploads/*"
+        name = "off"
+        path = "/off"
         upstream = "app"
         max_body_size = "off"
         [[route]]
-        name = "small"
-        path = "/small"
+        name = "above"
+        path = "/above"
+        upstream = "app"
+        max_body_size = "2KiB"
+        [[route]]
+        name = "below"
+        path = "/below"
         upstream = "app"
         max_body_size = "10B"
         [[route]]
@@ -149,16 +193,45 @@ async fn a_route_has_its_own_size_of_bodies() {
         &[("app", &origin)],
     )
     .await;
-    for (path, size, status) in [
-        ("/uploads/1", 3_000_000, 200),
-        ("/small", 10, 200),
-        ("/small", 11, 413),
-        ("/other", 1024, 200),
-        ("/other", 1025, 413),
-    ] {
-        let request = Request::post(path, vec![b'x'; size]);
-        assert_eq!(gateway.send(request).await.status, status, "{path} {size}");
+    for framing in FRAMINGS {
+        for (_, path, size, status) in SENT {
+            let answered = post(&gateway, path, size, framing).await;
+            assert_eq!(answered, status, "{path} {size} {framing:?}");
+        }
     }
+    for route in ["off", "above", "below", "all"] {
+        let refused = SENT
+            .iter()
+            .filter(|sent| (sent.0, sent.3) == (route, 413))
+            .count();
+        let labels = [
+            ("route", route),
+            ("code", "413"),
+            ("source", "gateway"),
+            ("reason", "body_too_large"),
+        ];
+        gateway
+            .metric_is(
+                "portcullis_requests_total",
+                &labels,
+                refused * FRAMINGS.len(),
+            )
+            .await;
+    }
+    for record in gateway.records(SENT.len() * FRAMINGS.len()).await {
+        let is_refused = record.text("status") == "413";
+        assert_eq!(record.text("reason") == "body_too_large", is_refused);
+    }
+    // The upstream has seen the end of those bodies alone that were small enough.
+    let mut seen: Vec<_> = origin.seen().iter().map(|seen| seen.body.len()).collect();
+    let mut let_in: Vec<_> = SENT
+        .iter()
+        .filter(|sent| sent.3 == 200)
+        .flat_map(|sent| [sent.2; FRAMINGS.len()])
+        .collect();
+    seen.sort_unstable();
+    let_in.sort_unstable();
+    assert_eq!(seen, let_in);
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::{Notify, watch};
+
 use crate::harness::{
     Connection, Gateway, RawOrigin, Request,
     raw_h2::{block, frame},
@@ -493,6 +495,136 @@ async fn an_endpoint_that_takes_no_streams_gathers_no_connections() {
         }
     })
     .await;
+}
+
+/// It takes what it is sent and says nothing any more: a process that is stopped, a network that drops everything. Who
+/// has asked it waits in vain, who comes later does not, and what is under way goes on.
+#[tokio::test]
+async fn an_endpoint_that_falls_silent_is_left_for_a_new_connection() {
+    let speaks = Arc::new(Notify::new());
+    let silence = Arc::clone(&speaks);
+    let origin = RawOrigin::start(move |index, mut connection| {
+        let speaks = Arc::clone(&silence);
+        async move {
+            begin(&mut connection, &frame(SETTINGS, 0, 0, &[])).await;
+            if index == 0 {
+                let long = request(&mut connection).await.expect("the first request");
+                let begun = [head(long, END_HEADERS, &[OK]), frame(DATA, 0, long, b"abc")];
+                connection.send(&begun.concat()).await;
+                speaks.notified().await;
+                connection
+                    .send(&frame(DATA, END_STREAM, long, b"def"))
+                    .await;
+            }
+            while let Some(stream) = request(&mut connection).await {
+                if connection.try_send(&good(stream)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let config = format!("{CONFIG}response_timeout = \"1100ms\"\nread_timeout = \"1h\"\n");
+    let gateway = Gateway::start(&config, &[("app", &origin)]).await;
+    let mut long = gateway.connect().await;
+    long.send(&Request::get("/long").bytes()).await;
+    let (_, length) = long.response_head("GET").await.expect("a head");
+    assert_eq!(gateway.get("/").await.status, 504);
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").await.status, 200);
+    }
+    assert_eq!(origin.connections(), 2);
+    speaks.notify_one();
+    let (body, _) = long.body(length).await.expect("the rest of the body");
+    assert_eq!(body, b"abcdef");
+}
+
+/// A client that gives up on a silent endpoint earlier than the gateway does not leave the next one to it.
+#[tokio::test]
+async fn a_client_that_gives_up_on_a_silent_endpoint_leaves_it_to_nobody() {
+    let (resets, reset) = watch::channel(false);
+    let resets = Arc::new(resets);
+    let origin = RawOrigin::start(move |index, mut connection| {
+        let resets = Arc::clone(&resets);
+        async move {
+            begin(&mut connection, &frame(SETTINGS, 0, 0, &[])).await;
+            while let Some(seen) = next(&mut connection).await {
+                // The first one is answered: what an endpoint says first of all is said by then.
+                if seen.kind == HEADERS && (index > 0 || seen.stream == 1) {
+                    let _ = connection.try_send(&good(seen.stream)).await;
+                }
+                if seen.kind == RST_STREAM {
+                    resets.send_replace(true);
+                }
+            }
+        }
+    })
+    .await;
+    let gateway = Gateway::start(CONFIG, &[("app", &origin)]).await;
+    assert_eq!(gateway.get("/").await.status, 200);
+    let mut client = gateway.connect().await;
+    client.send(&Request::get("/held").bytes()).await;
+    origin.until_received(0, b"/held").await;
+    a_second().await;
+    drop(client);
+    let mut reset = reset;
+    within("the end of the stream", reset.wait_for(|seen| *seen))
+        .await
+        .expect("the origin");
+    assert_eq!(gateway.get("/").await.status, 200);
+    assert_eq!(origin.connections(), 2);
+}
+
+/// An endpoint that takes its time over one request and is heard of meanwhile keeps its connection.
+#[tokio::test]
+async fn an_endpoint_that_is_slow_and_not_silent_keeps_its_connection() {
+    let (steps, step) = watch::channel(0);
+    let steps = Arc::new(steps);
+    let origin = RawOrigin::start(move |_, mut connection| {
+        let steps = Arc::clone(&steps);
+        async move {
+            begin(&mut connection, &frame(SETTINGS, 0, 0, &[])).await;
+            let mut asked = false;
+            while let Some(seen) = next(&mut connection).await {
+                match (seen.kind, seen.flags) {
+                    (HEADERS, _) if asked => connection.send(&good(seen.stream)).await,
+                    (HEADERS, _) => {
+                        asked = true;
+                        connection.send(&frame(PING, 0, 0, b"am here!")).await;
+                    }
+                    (PING, ACK) => {
+                        steps.send_replace(1);
+                    }
+                    (RST_STREAM, _) => {
+                        steps.send_replace(2);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    })
+    .await;
+    let gateway = Gateway::start(CONFIG, &[("app", &origin)]).await;
+    let mut client = gateway.connect().await;
+    client.send(&Request::get("/held").bytes()).await;
+    let mut step = step;
+    within("a PING", step.wait_for(|step| *step == 1))
+        .await
+        .expect("the origin");
+    a_second().await;
+    drop(client);
+    within("the end of the stream", step.wait_for(|step| *step == 2))
+        .await
+        .expect("the origin");
+    assert_eq!(gateway.get("/").await.status, 200);
+    assert_eq!(origin.connections(), 1);
+}
+
+/// As long as an endpoint has to be silent until that means something.
+async fn a_second() {
+    let mut beat = tokio::time::interval(Duration::from_millis(1100));
+    beat.tick().await;
+    beat.tick().await;
 }
 
 /// No window at first: the request's body goes when there is one.

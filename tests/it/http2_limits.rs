@@ -362,7 +362,9 @@ async fn a_request_that_is_given_up_before_its_turn_is_none_of_the_endpoint() {
     gate.reached(STREAMS as usize / 2).await;
     gate.open();
     let records = gateway.records(STREAMS as usize).await;
-    let given_up = records.iter().filter(|record| record.text("status") == "499");
+    let given_up = records
+        .iter()
+        .filter(|record| record.text("status") == "499");
     assert_eq!(given_up.count(), STREAMS as usize / 2);
     assert!(origin.seen().iter().all(|seen| seen.target == "/kept"));
 }

@@ -1,6 +1,8 @@
 //! 1xx responses: `100 Continue`, `103 Early Hints`, and clients that cannot have them.
 
-use crate::harness::{Authority, ClientTls, Gateway, RawOrigin, Request, curl, nghttp};
+use crate::harness::{
+    Authority, Client, ClientTls, Gateway, RawH2, RawOrigin, Request, curl, nghttp,
+};
 
 const CONFIG: &str = r#"
     [[route]]
@@ -160,4 +162,44 @@ async fn curl_uploads_with_an_expectation_over_tls() {
         "{answer:?}"
     );
     assert_eq!(origin.requests()[1].body, b"body");
+}
+
+/// A client that does not read what its upstream says ahead of the answer makes the gateway hold little of it.
+#[tokio::test]
+async fn interim_responses_that_find_no_room_are_left_out() {
+    const ALL: usize = 30;
+    const HEADERS: u8 = 1;
+    const END_STREAM: u8 = 1;
+    let origin = RawOrigin::start(|_, mut connection| async move {
+        let hint = format!(
+            "HTTP/1.1 103 Early Hints\r\nx: {}\r\n\r\n",
+            "y".repeat(60_000)
+        );
+        while connection.request().await.is_ok() {
+            connection.send(hint.repeat(ALL).as_bytes()).await;
+            connection.send(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        }
+    })
+    .await;
+    let gateway = Gateway::start(CONFIG, &[("app", &origin)]).await;
+    let client = Client::connect_narrowly(gateway.web().await).await;
+    let mut raw = RawH2::over(client).await;
+    let get: [(&[u8], &[u8]); 4] = [
+        (b":method", b"GET"),
+        (b":scheme", b"http"),
+        (b":authority", b"gateway.test"),
+        (b":path", b"/"),
+    ];
+    raw.headers(1, &get, true).await;
+    // All has been said to the client by now, and it has read nothing.
+    assert_eq!(gateway.records(1).await[0].text("status"), "204");
+    let mut hints = 0;
+    loop {
+        let frame = raw.next_frame().await.expect("a frame");
+        if frame.kind == HEADERS && frame.flags & END_STREAM != 0 {
+            break;
+        }
+        hints += usize::from(frame.kind == HEADERS);
+    }
+    assert!((1..ALL / 2).contains(&hints), "{hints} of {ALL}");
 }

@@ -41,6 +41,7 @@ mod reload;
 mod retry;
 mod routing;
 mod scenarios;
+mod secrets;
 mod sets;
 mod slow;
 mod slow_clients;

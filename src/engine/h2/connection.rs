@@ -161,6 +161,7 @@ impl Http2 {
         let key = state.streams.open(id, window, state.sending.stream_window);
         if let Some(slot) = state.streams.get_mut(key) {
             slot.bodiless = head.method == Method::Head;
+            slot.asked = Some((Instant::now(), state.receiving.heard));
         }
         let sent = state.send_head(key, ends, |encoder, out| {
             write_request(encoder, head, scheme, out)
@@ -251,7 +252,7 @@ impl Http2 {
 
     /// Whether the client has sent anything.
     pub(crate) fn has_heard(&self) -> bool {
-        self.0.borrow().receiving.heard
+        self.0.borrow().receiving.heard > 0
     }
 
     /// Whether all is said, and nothing but the other end's farewell is waited for.
@@ -305,7 +306,7 @@ impl State {
             self.receiving.is_held_back = true;
             return Poll::Pending;
         }
-        if !self.receiving.heard && !self.receiving.inbound.is_empty() {
+        if self.receiving.heard == 0 && !self.receiving.inbound.is_empty() {
             // What was read to find out which protocol it is.
             self.parse();
             return Poll::Ready(());

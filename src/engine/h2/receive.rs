@@ -21,7 +21,7 @@ impl State {
     /// Goes on with what has come.
     pub(super) fn parse(&mut self) {
         let mut inbound = std::mem::take(&mut self.receiving.inbound);
-        self.receiving.heard |= !inbound.is_empty();
+        self.receiving.heard += u64::from(!inbound.is_empty());
         self.parse_frames(&mut inbound);
         if self.end.is_some() {
             inbound.clear();
@@ -216,6 +216,8 @@ impl State {
         }
     }
 
+    /// Priorities mean nothing any more (RFC 9113 section 5.3.2). One stream that depends on itself is still refused, as
+    /// RFC 7540 section 5.3.1 wants it and tests of conformity look for; where there is no stream, there is none to refuse.
     fn priority(&mut self, id: u32, payload: &[u8]) {
         if number(payload, 0) & LARGEST_WINDOW != id {
             return;

@@ -192,6 +192,7 @@ impl State {
         };
         let untaken = slot.pending.len() + piece.len();
         let waits = slot.waits;
+        let is_unheard = slot.is_unheard(self.receiving.heard, std::time::Instant::now);
         // The answer is out, and only the rest of the request is not wanted (RFC 9113 section 8.1).
         let error = match self.role {
             Role::Server if slot.ended_out => code::NO_ERROR,
@@ -204,6 +205,11 @@ impl State {
             self.sending.sated.retain(|waiting| *waiting != key);
         }
         self.streams.free(key, piece);
+        if is_unheard {
+            // Nobody may be there any more, and TCP would not tell for a quarter of an hour. Whoever comes next has a new
+            // connection, and who waits here goes on waiting.
+            self.leave();
+        }
         if self.leaving {
             self.kick();
         }

@@ -126,8 +126,8 @@ pub(super) struct State {
 pub(super) struct Receiving {
     /// What has come and is not a whole frame yet.
     pub(super) inbound: BytesMut,
-    /// Whether anything has come.
-    pub(super) heard: bool,
+    /// How often something has come.
+    pub(super) heard: u64,
     /// Bytes of the preface that are still to come.
     pub(super) preface: usize,
     /// Whether the other end's first SETTINGS have come, and whether it knows ours.
@@ -237,7 +237,7 @@ impl State {
             refuses: false,
             receiving: Receiving {
                 inbound: BytesMut::new(),
-                heard: false,
+                heard: 0,
                 preface: if is_client { 0 } else { PREFACE.len() },
                 settled: false,
                 acknowledged: false,

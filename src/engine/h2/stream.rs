@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+/// Bytes that may wait beyond those of bodies, which fill their room whenever they can, for a head that can be left out.
+const AHEAD: usize = 64 * 1024;
+
 /// The use of one stream by one exchange. Dropping it ends the stream, if it has not ended.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -49,6 +52,13 @@ impl Stream {
     ) -> Result<(), Result<Fault, HeadError>> {
         let state = &mut *self.connection.0.borrow_mut();
         state.send_head(self.key, ends, write)
+    }
+
+    /// Whether there is room for a head that can be left out.
+    pub(crate) fn has_room_ahead(&self) -> bool {
+        let state = self.connection.0.borrow();
+        let most = state.terms.send_buffer.saturating_add(AHEAD);
+        state.sending.unwritten() < most
     }
 
     /// The next head of a response, interim ones included, and whether nothing follows it.

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     task::{Context, Waker},
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -14,6 +15,9 @@ use crate::{
 
 /// What a slot keeps for its next stream.
 const KEPT: usize = 8 * 1024;
+/// How long nothing has to come from an endpoint that was asked for something until it counts as silent. An answer may
+/// take as long without anything being wrong; what is lost then is a connection.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Where a stream's slot is. It is the stream's own as long as its exchange holds on to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub(super) struct Slot {
     pub(super) heads: VecDeque<ResponseHead>,
     /// Whether the final one has come.
     pub(super) answered: bool,
+    /// When an endpoint was asked for the answer, and how often something had come from it by then.
+    pub(super) asked: Option<(Instant, u64)>,
     /// Whether the answer has no body whatever its length says: it is one to HEAD.
     pub(super) bodiless: bool,
     /// Whether it stands in the line of those who wait for room.
@@ -176,6 +182,15 @@ impl Slot {
         (self.ended_in && self.ended_out) || self.fault.is_some()
     }
 
+    /// Whether an endpoint, from which something has come so often, has been silent since it was asked, although it is
+    /// its turn: it has the whole request, or takes no more of it.
+    pub(super) fn is_unheard(&self, heard: u64, now: impl FnOnce() -> Instant) -> bool {
+        let is_its_turn = self.ended_out || self.waits || self.send_window <= 0;
+        self.asked.is_some_and(|(since, before)| {
+            is_its_turn && before == heard && now().saturating_duration_since(since) >= SILENCE
+        })
+    }
+
     /// Wakes the exchange.
     pub(super) fn wake(&self) {
         if let Some(owner) = &self.owner {
@@ -189,5 +204,41 @@ impl Slot {
         if !known.is_some_and(|owner| owner.will_wake(cx.waker())) {
             self.owner = Some(cx.waker().clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_silent_if_nothing_comes_for_a_second_while_it_is_its_turn() {
+        let asked = Instant::now();
+        let whole = Slot {
+            asked: Some((asked, 7)),
+            ended_out: true,
+            send_window: 1,
+            ..Slot::default()
+        };
+        assert!(whole.is_unheard(7, || asked + SILENCE));
+        assert!(!whole.is_unheard(7, || asked + SILENCE / 2));
+        assert!(!whole.is_unheard(8, || asked + SILENCE * 60));
+
+        let begun = Slot {
+            ended_out: false,
+            ..whole
+        };
+        assert!(!begun.is_unheard(7, || asked + SILENCE * 60));
+        let without_window = Slot {
+            send_window: 0,
+            ..begun
+        };
+        assert!(without_window.is_unheard(7, || asked + SILENCE));
+        let without_room = Slot {
+            send_window: 1,
+            waits: true,
+            ..without_window
+        };
+        assert!(without_room.is_unheard(7, || asked + SILENCE));
     }
 }

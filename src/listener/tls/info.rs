@@ -223,4 +223,19 @@ mod tests {
         assert_eq!(certificate.subject(), None);
         assert_eq!(certificate.not_after(), None);
     }
+
+    /// A text that is cut at the NUL would be another subject.
+    #[test]
+    fn case_65_a_subject_with_a_nul_is_told_as_a_whole() {
+        let issuer = Issuer::new();
+        let paths = issuer.issue_with("nul", &["a.test"], &rcgen::PKCS_ED25519, |params| {
+            let name = rcgen::DnType::CommonName;
+            params.distinguished_name.push(name, "alice\0.other.test");
+        });
+        let certificate = ClientCertificate { der: leaf(&paths) };
+        assert_eq!(
+            certificate.subject().as_deref(),
+            Some("CN=alice\\00.other.test")
+        );
+    }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, GeneralSubtree, IsCa, KeyPair,
+    NameConstraints, SignatureAlgorithm,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::{
@@ -27,18 +28,29 @@ pub(super) struct Issuer {
 
 impl Issuer {
     pub(super) fn new() -> Self {
-        Self::named("Test authority")
+        Self::named("Test authority", |_| {})
+    }
+
+    /// An authority that may speak for one domain alone (RFC 5280 section 4.2.1.10).
+    pub(super) fn for_domain(domain: &str) -> Self {
+        Self::named("Authority of a domain", |params| {
+            params.name_constraints = Some(NameConstraints {
+                permitted_subtrees: vec![GeneralSubtree::DnsName(domain.to_owned())],
+                excluded_subtrees: Vec::new(),
+            });
+        })
     }
 
     /// An authority that nobody else believes; its name is another one, as it would be outside of tests.
     pub(super) fn stranger() -> Self {
-        Self::named("Strange authority")
+        Self::named("Strange authority", |_| {})
     }
 
-    fn named(name: &str) -> Self {
+    fn named(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
+        change(&mut params);
         let issuer = Self {
             directory: tempfile::tempdir().unwrap(),
             authority: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap(),

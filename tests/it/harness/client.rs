@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
-use super::{Authority, Broken, Connection, Identity, ResponseMessage, within};
+use super::{Authority, Broken, Connection, Identity, ResponseMessage, narrow, within};
 
 /// A client's connection.
 pub(crate) struct Client {
@@ -46,6 +46,17 @@ impl Client {
         socket
             .bind(SocketAddr::new(source, 0))
             .expect("a source address");
+        let stream = within("a connection", socket.connect(address))
+            .await
+            .expect("a connection");
+        Self::over(stream)
+    }
+
+    /// Connects as from afar: with packets of an ordinary size and little room for what is not read. What the kernel
+    /// takes for both ends of a connection goes by that, and over the loopback it is megabytes.
+    pub(crate) async fn connect_narrowly(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        narrow(&socket);
         let stream = within("a connection", socket.connect(address))
             .await
             .expect("a connection");

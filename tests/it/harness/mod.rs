@@ -33,7 +33,7 @@ pub(crate) use h2::{H2Answer, H2Client, H2Exchange, H2Origin, h2_request};
 pub(crate) use message::{Fields, Length, RequestMessage, ResponseMessage};
 pub(crate) use metrics::Samples;
 pub(crate) use name_server::NameServer;
-pub(crate) use origin::{Gate, Origin, blackhole, ok, refusing_address};
+pub(crate) use origin::{Gate, Origin, blackhole, narrow, ok, refusing_address};
 pub(crate) use pki::{Authority, Identity};
 pub(crate) use raw_h2::{RawH2, StreamEnd};
 pub(crate) use raw_origin::{RawOrigin, RecordingOrigin};

@@ -78,6 +78,20 @@ impl Origin {
         Self::on(listen().await, None, handler)
     }
 
+    /// The same over connections that take little of what nobody reads.
+    pub(crate) fn narrowly<H, F>(handler: H) -> Self
+    where
+        H: Fn(Seen) -> F + Send + Sync + 'static,
+        F: Future<Output = http::Response<Full<Bytes>>> + Send + 'static,
+    {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        narrow(&socket);
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .expect("a port");
+        Self::on(socket.listen(4096).expect("a listener"), None, handler)
+    }
+
     /// The same behind TLS.
     pub(crate) async fn https<H, F>(tls: TlsAcceptor, handler: H) -> Self
     where
@@ -231,6 +245,16 @@ pub(crate) async fn blackhole() -> (SocketAddr, TcpListener, TcpStream) {
 
 pub(crate) fn ok(text: impl Into<Bytes>) -> http::Response<Full<Bytes>> {
     http::Response::new(Full::new(text.into()))
+}
+
+/// Bounds what the kernel takes for both ends of a connection when nobody reads.
+pub(crate) fn narrow(socket: &TcpSocket) {
+    const BUFFER: usize = 16 * 1024;
+    const PACKET: u32 = 1400;
+    let socket = socket2::SockRef::from(socket);
+    socket.set_tcp_mss(PACKET).expect("TCP_MAXSEG");
+    socket.set_recv_buffer_size(BUFFER).expect("SO_RCVBUF");
+    socket.set_send_buffer_size(BUFFER).expect("SO_SNDBUF");
 }
 
 async fn listen() -> TcpListener {

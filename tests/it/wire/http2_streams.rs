@@ -279,6 +279,12 @@ pub(super) fn stream_errors() -> Vec<Case> {
             PROTOCOL,
         ),
         case(
+            "5.3.2",
+            "a stream that is not there depends on itself",
+            &[priority(1, 1), get(1)],
+            Status(1, 200),
+        ),
+        case(
             "6.9.1",
             "a stream's window beyond 2^31",
             &[held(1), update(1, LARGEST_WINDOW)],

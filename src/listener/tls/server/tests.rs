@@ -228,6 +228,42 @@ fn case_65_required_client_certificates_must_be_of_the_authority_and_valid() {
     }
 }
 
+/// What an authority may not speak for it cannot, and a NUL ends no name that is compared with that.
+#[test]
+fn case_65_client_certificates_keep_to_what_their_authority_may_speak_for() {
+    let site = Issuer::new();
+    let staff = Issuer::for_domain("staff.test");
+    let mut settings = listener(&[site.issue("site", &["example.com"])]);
+    settings.client_auth = ClientAuth::Require {
+        authority: staff.authority_file(),
+    };
+    let server = config(&settings);
+    let with = |name: &str| {
+        let name = name.to_owned().try_into().unwrap();
+        let identity = staff.issue_with("client", &[], &rcgen::PKCS_ED25519, |params| {
+            params.subject_alt_names = vec![rcgen::SanType::DnsName(name)];
+        });
+        let settings = ClientSettings {
+            identity: Some(identity),
+            ..client(&site.authority_file())
+        };
+        handshake(&connector(&settings), &server, "example.com")
+    };
+    assert!(with("alice.staff.test").is_ok());
+    for name in [
+        "alice.other.test",
+        "staff.test.other.test",
+        "alice.staff.test\0.other.test",
+        "alice.other.test\0.staff.test",
+    ] {
+        let error = refused_client(with(name));
+        assert!(
+            matches!(error, Some(Error::InvalidCertificate(_))),
+            "{name:?}: {error:?}"
+        );
+    }
+}
+
 #[test]
 fn requested_client_certificates_may_be_missing_but_not_wrong() {
     let issuer = Issuer::new();

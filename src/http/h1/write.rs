@@ -559,7 +559,9 @@ mod tests {
             query in proptest::option::of("[!-\"$-~]{0,20}"),
             list in any_fields(),
         ) {
-            prop_assume!(!path.contains("//") && method != "CONNECT");
+            // Those that nobody lets through.
+            let is_refused = path.split('/').rev().skip(1).any(|segment| segment.starts_with(';'));
+            prop_assume!(!is_refused && !path.contains("//") && method != "CONNECT");
             let mut head = RequestHead {
                 method: Method::of(&method), host, port, path, query, ..RequestHead::default()
             };

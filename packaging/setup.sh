@@ -32,6 +32,7 @@ haproxy haproxy
 wrk wrk
 openssl openssl
 strace strace
+faketime faketime
 python3 python3
 NEEDS
 }

@@ -33,7 +33,7 @@ use rustls::{
 
 const CONFIGURATION: &str = r#"
 [access_log]
-output = "off"
+output = "access.log"
 [[listener]]
 name = "web"
 address = "127.0.0.1:0"
@@ -131,6 +131,41 @@ fn get(address: SocketAddr, path: &str) -> String {
     exchange(address, request.as_bytes())
 }
 
+/// The statuses for these paths, all of them asked for at once on one HTTP/2 connection, which is there for another
+/// request afterwards.
+async fn streams(address: SocketAddr, paths: &[&str]) -> Vec<u16> {
+    let stream = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("a connection");
+    let (mut client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    let request = |path: &str| {
+        http::Request::get(format!("http://a.test{path}"))
+            .body(())
+            .expect("a request")
+    };
+    let mut answers = Vec::new();
+    for path in paths {
+        client = client.ready().await.expect("room for a stream");
+        let (answer, _) = client.send_request(request(path), true).expect("a stream");
+        answers.push(answer);
+    }
+    let mut statuses = Vec::new();
+    for answer in answers {
+        let answer = answer.await.expect("an answer");
+        statuses.push(answer.status().as_u16());
+    }
+    client = client.ready().await.expect("room for a stream");
+    let (again, _) = client.send_request(request("/"), true).expect("a stream");
+    assert_eq!(again.await.expect("an answer").status(), 200);
+    drop(client);
+    connection
+        .await
+        .expect("the connection")
+        .expect("an orderly end");
+    statuses
+}
+
 #[test]
 fn case_89_a_panic_costs_one_exchange_or_one_connection() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -191,6 +226,13 @@ fn case_89_a_panic_costs_one_exchange_or_one_connection() {
         assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
         assert!(get(web, "/").ends_with("good"));
     }
+    // A stream costs its neighbours on the connection nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let statuses = runtime.block_on(async { streams(web, &["/", "/bad", "/bad", "/"]).await });
+    assert_eq!(statuses, [200, 500, 500, 200]);
     // The beginning of TLS is enough for the handshake to ask for a certificate.
     let mut hello = Vec::new();
     let client = rustls::ClientConfig::builder()
@@ -207,7 +249,7 @@ fn case_89_a_panic_costs_one_exchange_or_one_connection() {
     workers.stop();
     let page = metrics.encode();
     for line in [
-        "portcullis_panics_total 4",
+        "portcullis_panics_total 6",
         "portcullis_connections_open{listener=\"web\"} 0",
         "portcullis_connections_open{listener=\"broken\"} 0",
         "portcullis_upstream_requests_in_flight{upstream=\"bad\",endpoint=\"ENDPOINT\"} 0",
@@ -216,7 +258,7 @@ fn case_89_a_panic_costs_one_exchange_or_one_connection() {
         assert!(page.lines().any(|other| other == line), "{line} in {page}");
     }
     assert!(
-        page.contains("code=\"500\",source=\"gateway\",reason=\"internal\"} 3"),
+        page.contains("code=\"500\",source=\"gateway\",reason=\"internal\"} 5"),
         "{page}"
     );
     assert_eq!(places.taken(), 0);

@@ -29,7 +29,9 @@ settings! {
         /// The hosts: names, or wildcards for any number of labels. Without this key: any.
         hosts: Vec<Placed<String>> = default([]), example ["api.example.com", "*.example.org"];
         /// The path: `/a` is exact, `/a/*` a prefix by whole segments, `/a/{id}` captures a segment. Without this key
-        /// and `path_regex`: any.
+        /// and `path_regex`: any. What follows a `;` is part of its segment: neither `/a` nor `/a/*` fits `/a;x=1`, which
+        /// many an upstream takes for `/a`. To guard such an upstream, write `path_regex = "/a([/;%].*)?"`, and no `path`
+        /// at the route for the rest: a prefix, `/*` too, wins over an expression.
         path: String = optional, example "/v1/users/*";
         /// A regular expression for the whole path, in place of `path`. Named groups are captures.
         path_regex: String = optional, example "/v(?<version>[0-9]+)/users";

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
@@ -134,16 +134,19 @@ impl Pools {
         Rc::clone(self.h2.borrow_mut().entry(key).or_default())
     }
 
-    /// Closes what nobody used for too long and what the other end has closed.
-    pub(crate) fn reap(&self, now: Instant) {
-        self.h1.borrow_mut().retain(|_, idle| {
-            idle.retain_mut(|idle| idle.until > now && idle.socket.is_quiet());
+    /// Closes what nobody used for too long, what the other end has closed, and what is idle and not `known`: an
+    /// endpoint that is gone, or settings that are, and no request will ask for that again.
+    pub(crate) fn reap(&self, now: Instant, known: &HashSet<ConnectionId>) {
+        self.h1.borrow_mut().retain(|key, idle| {
+            let is_known = known.contains(&key.connection);
+            idle.retain_mut(|idle| is_known && idle.until > now && idle.socket.is_quiet());
             !idle.is_empty()
         });
-        self.h2.borrow_mut().retain(|_, shared| {
+        self.h2.borrow_mut().retain(|key, shared| {
+            let is_known = known.contains(&key.connection);
             shared.connections.borrow_mut().retain(|connection| {
                 !connection.http2.is_closed()
-                    && (connection.streams.get() > 0 || connection.until.get() > now)
+                    && (connection.streams.get() > 0 || (is_known && connection.until.get() > now))
             });
             shared.connecting.get()
                 || !shared.connections.borrow().is_empty()

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashSet,
     future::poll_fn,
     rc::Rc,
     sync::Arc,
@@ -257,7 +258,14 @@ impl Worker {
     pub(crate) async fn reap(self: Rc<Self>) {
         loop {
             pause(REAP).await;
-            self.pools.reap(Instant::now());
+            // Where no requests come, nobody else lets go of a world that has been replaced.
+            let world = self.snapshot();
+            let mut known = HashSet::new();
+            for upstream in &world.upstreams {
+                let pool = upstream.pool.load();
+                known.extend(pool.endpoints().iter().map(|endpoint| endpoint.connection));
+            }
+            self.pools.reap(Instant::now(), &known);
         }
     }
 }

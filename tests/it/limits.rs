@@ -106,6 +106,47 @@ async fn case_38_a_connection_serves_so_many_requests() {
     }
     // GOAWAY without an error.
     client.ended().await.expect("an orderly end");
+    let labels = [("listener", "web"), ("reason", "max_requests")];
+    gateway
+        .metric_is("portcullis_connections_ended_total", &labels, 2)
+        .await;
+}
+
+/// What a client has sent on behind its last request is not served, and costs it none of its answers.
+#[tokio::test]
+async fn case_38_a_pipeline_ends_with_the_last_request() {
+    const SENT: usize = 10_000;
+    let origin = Origin::answering("ok").await;
+    let gateway = Gateway::start(
+        r#"
+        [server]
+        workers = 1
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        max_requests = 3
+        [[route]]
+        name = "all"
+        upstream = "app"
+        [upstream.app]
+        endpoints = ["<app>"]
+        "#,
+        &[("app", &origin)],
+    )
+    .await;
+    let mut client = gateway.connect().await;
+    let pipeline = Request::get("/").bytes().repeat(SENT);
+    // Who has closed takes no more of it.
+    let _ = client.try_send(&pipeline).await;
+    for number in 1..=3 {
+        let response = client.response("GET").await.expect("an answer");
+        assert_eq!(response.status, 200);
+        let close = response.header("connection") == Some("close");
+        assert_eq!(close, number == 3, "request {number}");
+    }
+    client.closed().await;
+    assert_eq!(origin.seen().len(), 3);
+    assert_eq!(gateway.stop().await.len(), 3);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod benches;
 mod bodies;
 mod breaker;
 mod checks;
+mod clock;
 mod deadlines;
 mod demo;
 mod drain;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_stream::StreamExt;
 
 use crate::harness::{
-    Client, EchoClient, EchoOrigin, Gateway, H2Client, Origin, Request, Text, WebSocketOrigin,
-    websocket, within,
+    Authority, Client, ClientTls, EchoClient, EchoOrigin, Gateway, H2Client, Origin, Request, Text,
+    WebSocketOrigin, ok, websocket, within,
 };
 
 /// A gateway that answers with this text.
@@ -417,6 +417,84 @@ async fn case_81_no_request_is_lost_in_reloads_under_load() {
         .iter()
         .filter(|record| record.text("grpc_status") == "0");
     assert_eq!(streams.count(), counts_of_streams);
+}
+
+/// Case 81: what a configuration had open and in memory goes with it.
+#[tokio::test]
+async fn case_81_reloads_leave_nothing_behind() {
+    const RELOADS: usize = 30;
+    let authority = Authority::new("tests");
+    let (site, partner) = (
+        authority.issue(&["gateway.test"]),
+        authority.issue(&["partner.test"]),
+    );
+    let plain = Origin::answering("plain").await;
+    let secure = Origin::https(partner.acceptor(&[b"http/1.1"]), |_seen| async {
+        ok("secure")
+    })
+    .await;
+    // Nothing but the listener that the requests come to has the same name twice.
+    let full = |number: usize| {
+        format!(
+            "{WEB}[[listener]]\nname = \"tls-{number}\"\naddress = \"127.0.0.1:0\"\n\
+             tls = {{ certificates = [<site>] }}\n\
+             [[route]]\nname = \"plain-{number}\"\nupstream = \"plain-{number}\"\n\
+             [[route]]\nname = \"secure-{number}\"\npath = \"/secure\"\nupstream = \"secure-{number}\"\n\
+             [upstream.plain-{number}]\nendpoints = [\"<plain>\"]\nidle_timeout = \"1h\"\nhealth = {{ path = \"/\", interval = \"1h\" }}\n\
+             [upstream.secure-{number}]\nendpoints = [\"<secure>\"]\nidle_timeout = \"1h\"\n\
+             tls = {{ server_name = \"partner.test\", ca = <ca> }}\n"
+        )
+    };
+    let ca = authority.path();
+    let values: [(&str, &dyn crate::harness::Value); 4] = [
+        ("site", &site),
+        ("plain", &plain),
+        ("secure", &secure),
+        ("ca", &ca),
+    ];
+    let bare = format!("{WEB}{}", says("bare"));
+    let gateway = Gateway::start(&bare, &[]).await;
+    let tls = ClientTls::new(&authority, "gateway.test");
+    let mut kept = gateway.connect().await;
+    assert_eq!(kept.ask(Request::get("/")).await.text(), "bare");
+    let descriptors = gateway.descriptors();
+    let mut resident = 0;
+    for number in 0..RELOADS {
+        gateway.reload(&full(number), &values).await;
+        assert_eq!(kept.ask(Request::get("/")).await.text(), "plain");
+        assert_eq!(kept.ask(Request::get("/secure")).await.text(), "secure");
+        let listener = format!("tls-{number}");
+        let mut guest = gateway.connect_tls(&listener, &tls).await;
+        assert_eq!(guest.ask(Request::get("/")).await.text(), "plain");
+        gateway.reload(&bare, &[]).await;
+        // Whoever is idle at a listener that is gone is let go.
+        guest.closed().await;
+        assert_eq!(kept.ask(Request::get("/")).await.text(), "bare");
+        // The first rounds bring what is made once.
+        if number == 9 {
+            resident = gateway.resident();
+        }
+    }
+    within("the descriptors of what is gone", async {
+        while gateway.descriptors() > descriptors {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let grown = gateway.resident().saturating_sub(resident);
+    assert!(grown < 8 << 20, "{grown} bytes in {RELOADS} reloads");
+    // A worker without requests lets go of the worlds before, too; a reload clears away what nobody uses.
+    within("the series of what is gone", async {
+        loop {
+            gateway.reload(&bare, &[]).await;
+            let metrics = gateway.metrics().await;
+            let gone = ["plain-", "secure-", "tls-"];
+            if !gone.iter().any(|name| metrics.text().contains(name)) {
+                break;
+            }
+        }
+    })
+    .await;
 }
 
 /// A call with streams in both directions: each message waits for the answer to the one before, and the call ends well.

@@ -110,6 +110,47 @@ async fn a_path_is_exact_or_a_prefix_by_segments_or_has_captures_or_is_a_regex()
 }
 
 #[tokio::test]
+async fn a_parameter_is_part_of_its_segment_and_a_guard_takes_an_expression() {
+    let gateway = Gateway::start(
+        r#"
+        [[route]]
+        name = "exact"
+        path = "/a"
+        respond = { body = "exact" }
+        [[route]]
+        name = "prefix"
+        path = "/a/*"
+        respond = { body = "prefix" }
+        [[route]]
+        name = "guard"
+        path_regex = "/b([/;%].*)?"
+        respond = { body = "guard" }
+        [[route]]
+        name = "rest"
+        respond = { body = "rest" }
+        "#,
+        &[],
+    )
+    .await;
+    winners(
+        &gateway,
+        &[
+            (Request::get("/a;x=1"), "rest"),
+            (Request::get("/a;x=1/y"), "rest"),
+            (Request::get("/a/y;x=1"), "prefix"),
+            (Request::get("/b"), "guard"),
+            (Request::get("/%62"), "guard"),
+            (Request::get("/b/y"), "guard"),
+            (Request::get("/b;x=1"), "guard"),
+            (Request::get("/b;x=1/y"), "guard"),
+            (Request::get("/b%3Bx=1"), "guard"),
+            (Request::get("/bc"), "rest"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn conditions_narrow_a_route() {
     let gateway = Gateway::start(
         r#"

@@ -127,4 +127,46 @@ async fn case_67_plain_bytes_before_a_handshake_are_no_response() {
     )
     .await;
     assert_eq!(gateway.get("/").await.status, 502);
+    let record = &gateway.records(1).await[0];
+    assert_eq!(record.text("reason"), "upstream_tls");
+}
+
+/// Case 67: what one upstream does not verify, or did not verify before a reload, is no proof to one that does.
+#[tokio::test]
+async fn case_67_what_was_not_verified_is_not_used_by_who_verifies() {
+    let authority = Authority::new("tests");
+    let identity = authority.issue(&["partner.test"]);
+    let origin = Origin::https(identity.acceptor(&[b"http/1.1"]), |_seen| async {
+        http::Response::new(Full::new(Bytes::from_static(b"partner")))
+    })
+    .await;
+    // Only the verification differs: the endpoint, the name and the worker are the same.
+    let text = |tls: &str, strict: &str| {
+        format!(
+            "[server]\nworkers = 1\n\
+             [[route]]\nname = \"lax\"\npath = \"/lax\"\nupstream = \"lax\"\n\
+             [[route]]\nname = \"strict\"\nupstream = \"strict\"\n\
+             [upstream.lax]\nendpoints = [\"{origin}\"]\n\
+             tls = {{ server_name = \"other.test\", {tls} }}\n\
+             [upstream.strict]\nendpoints = [\"{origin}\"]\n\
+             tls = {{ server_name = \"other.test\", {strict} }}\n"
+        )
+    };
+    let verified = format!("ca = {:?}", authority.file());
+    let gateway = Gateway::start(&text("verify = false", &verified), &[]).await;
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/lax").await.status, 200);
+        assert_eq!(gateway.get("/").await.status, 502);
+    }
+    // The connections and the sessions of the same upstream do not outlive the change.
+    gateway
+        .reload(&text("verify = false", "verify = false"), &[])
+        .await;
+    assert_eq!(gateway.get("/").await.status, 200);
+    gateway
+        .reload(&text("verify = false", &verified), &[])
+        .await;
+    assert_eq!(gateway.get("/").await.status, 502);
+    gateway.reload(&text(&verified, &verified), &[]).await;
+    assert_eq!(gateway.get("/lax").await.status, 502);
 }

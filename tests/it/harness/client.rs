@@ -15,6 +15,7 @@ pub(crate) struct Client {
     connection: Connection,
     alpn: Option<Vec<u8>>,
     peer_certificate: Option<Vec<u8>>,
+    resumed: bool,
 }
 
 /// How a client speaks TLS.
@@ -69,6 +70,7 @@ impl Client {
             connection: Connection::new(stream),
             alpn: None,
             peer_certificate: None,
+            resumed: false,
         }
     }
 
@@ -92,10 +94,12 @@ impl Client {
             .peer_certificates()
             .and_then(|chain| chain.first())
             .map(|certificate| certificate.to_vec());
+        let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         Ok(Self {
             connection: Connection::new(stream),
             alpn,
             peer_certificate,
+            resumed,
         })
     }
 
@@ -107,6 +111,11 @@ impl Client {
     /// The certificate that the listener showed, as DER.
     pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
         self.peer_certificate.as_deref()
+    }
+
+    /// Whether a ticket of an earlier connection spared both sides the full handshake.
+    pub(crate) fn resumed(&self) -> bool {
+        self.resumed
     }
 
     /// Sends a request and reads its answer.

@@ -18,6 +18,7 @@ pub(crate) mod raw_h2;
 mod raw_origin;
 mod system_calls;
 mod tools;
+mod wall_clock;
 mod websocket;
 
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(crate) use raw_h2::{RawH2, StreamEnd};
 pub(crate) use raw_origin::{RawOrigin, RecordingOrigin};
 pub(crate) use system_calls::{Call, SystemCalls};
 pub(crate) use tools::{curl, h2load, nghttp, sslyze};
+pub(crate) use wall_clock::WallClock;
 pub(crate) use websocket::{WebSocketOrigin, websocket};
 
 /// The longest that a scenario waits for one event: a bound for failures, never a pause.

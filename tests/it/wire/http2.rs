@@ -71,6 +71,26 @@ const HEADS: &[(&str, &[Field])] = &[
         &[METHOD, SCHEME, AUTHORITY, (b":path", b"/ HTTP/1.1\r\nx: y")],
     ),
     (
+        "a fragment in the path",
+        &[METHOD, SCHEME, AUTHORITY, (b":path", b"/a#b")],
+    ),
+    (
+        "NUL in the path",
+        &[METHOD, SCHEME, AUTHORITY, (b":path", b"/a\0b")],
+    ),
+    (
+        "bytes beyond ASCII in the path",
+        &[METHOD, SCHEME, AUTHORITY, (b":path", b"/\xc3\xa9")],
+    ),
+    (
+        "a line end in the scheme",
+        &[METHOD, (b":scheme", b"http\r\nx: y"), AUTHORITY, PATH],
+    ),
+    (
+        "a space before a value",
+        &[METHOD, SCHEME, AUTHORITY, PATH, (b"x", b" y")],
+    ),
+    (
         "an empty path",
         &[METHOD, SCHEME, AUTHORITY, (b":path", b"")],
     ),
@@ -153,6 +173,40 @@ const HEADS: &[(&str, &[Field])] = &[
         "te other than trailers",
         &[METHOD, SCHEME, AUTHORITY, PATH, (b"te", b"gzip")],
     ),
+    // 17: lengths that are none, or more than one.
+    (
+        "two lengths",
+        &[
+            METHOD,
+            SCHEME,
+            AUTHORITY,
+            PATH,
+            (b"content-length", b"0"),
+            (b"content-length", b"0"),
+        ],
+    ),
+    (
+        "a list of lengths",
+        &[
+            METHOD,
+            SCHEME,
+            AUTHORITY,
+            PATH,
+            (b"content-length", b"0, 0"),
+        ],
+    ),
+    (
+        "a length with a sign",
+        &[METHOD, SCHEME, AUTHORITY, PATH, (b"content-length", b"+0")],
+    ),
+    (
+        "an empty length",
+        &[METHOD, SCHEME, AUTHORITY, PATH, (b"content-length", b"")],
+    ),
+    (
+        "a length without a body",
+        &[METHOD, SCHEME, AUTHORITY, PATH, (b"content-length", b"1")],
+    ),
     // 42: two hosts.
     (
         "an authority and another host",
@@ -216,12 +270,24 @@ async fn case_17_a_body_of_another_length_is_no_request() {
         PATH,
         (b"content-length", b"5"),
     ];
-    for parts in [&[&b"ab"[..]][..], &[b"abcdef"], &[b"abc", b"def"], &[b""]] {
+    for (parts, with_trailers) in [
+        (&[&b"ab"[..]][..], false),
+        (&[b"abcdef"], false),
+        (&[b"abc", b"def"], false),
+        (&[b""], false),
+        // The end may come with trailers, too.
+        (&[], true),
+        (&[b"ab"], true),
+        (&[b"abcdef"], true),
+    ] {
         let mut raw = RawH2::over(gateway.connect().await).await;
         raw.headers(1, &post, false).await;
-        let last = parts.len() - 1;
         for (index, part) in parts.iter().enumerate() {
-            raw.data(1, part, index == last).await;
+            let is_end = !with_trailers && index + 1 == parts.len();
+            raw.data(1, part, is_end).await;
+        }
+        if with_trailers {
+            raw.headers(1, &[(b"x", b"y")], true).await;
         }
         match raw.end_of(1).await {
             StreamEnd::Status(400 | 0) | StreamEnd::Reset(_) | StreamEnd::GoAway(_) => {}

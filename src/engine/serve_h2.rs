@@ -100,11 +100,15 @@ pub(crate) async fn serve(
     loop {
         let leaving = shared.leaving.get();
         let next = poll_fn(|cx| {
-            let admits = is_shut || shared.trust.admits(shared.streams.get());
-            if let Poll::Ready(turn) = http2.poll_turn(cx, &mut socket, is_shut, admits) {
+            let may_begin = || {
+                is_shut
+                    || shared.trust.admits(shared.streams.get())
+                    || worker.rush.admits(Instant::now())
+            };
+            if let Poll::Ready(turn) = http2.poll_turn(cx, &mut socket, is_shut, may_begin) {
                 return Poll::Ready(Next::Turn(turn));
             }
-            if !admits && http2.holds_request() {
+            if http2.holds_request() {
                 let pause = pause.get_or_insert_with(|| {
                     let pause = worker.deadlines.register();
                     pause.set(Instant::now() + PAUSE);
@@ -215,7 +219,7 @@ pub(crate) async fn serve(
             },
             Next::Waited => {
                 pause = None;
-                shared.trust.waited();
+                shared.trust.grows();
             }
             Next::Rapid => {
                 shared.defended(&worker, Defence::RapidReset);
@@ -365,7 +369,7 @@ async fn serve_stream(worker: Rc<Worker>, shared: Rc<Shared>, asked: Asked) {
     }
     drop(recorded);
     if client.has_responded() {
-        shared.trust.answered();
+        shared.trust.grows();
     } else {
         shared.given_up.set(shared.given_up.get() + 1);
     }

@@ -1,18 +1,22 @@
-//! How many requests of one HTTP/2 client are under way at once: few at first, more as it takes its answers.
+//! How many requests of one HTTP/2 client are under way at once where very many come together: few at first, more as it
+//! is answered.
 //!
 //! A hundred requests cost their client a few hundred bytes, and those behind the gateway a hundred connections and as
-//! many answers. So a connection begins with some, as TCP does with its segments, and what else it has asked for
-//! follows with each exchange that has come to its end, and with time.
+//! many answers. That is what a browser asks for, so nobody waits as long as a worker begins no more than a `CROWD` of
+//! them in one breath. In a crowd a connection gets on as TCP does with its segments: with some requests at first, and
+//! with one more for each exchange that has come to its end, and for each time that it had to wait.
 
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
-/// Requests that a client may have under way before anything is known of it.
+/// Requests that a client may have under way whatever happens.
 const AT_FIRST: usize = 8;
-/// How many more there may be each time that a client has been kept waiting for so long: it may wait for all of its
-/// answers without one having ended.
-const PATIENTLY: usize = 4;
-/// How long a client is kept waiting at once.
+/// How long a breath is, and how long a client is kept waiting at once.
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
+/// Requests that begin in one breath although their clients have had few answers.
+const CROWD: u32 = 128;
 /// A client with no more requests under way than this begins `MANY` before others have their turn, otherwise `FEW`.
 const LIGHT: usize = 16;
 const MANY: u32 = 8;
@@ -24,6 +28,13 @@ pub(crate) struct Trust {
     most: Cell<usize>,
 }
 
+/// How many requests have begun in this breath, of those that their clients' answers do not speak for.
+#[derive(Debug, Default)]
+pub(crate) struct Rush {
+    begun: Cell<u32>,
+    since: Cell<Option<Instant>>,
+}
+
 impl Trust {
     pub(crate) const fn new() -> Self {
         Self {
@@ -31,19 +42,29 @@ impl Trust {
         }
     }
 
-    /// Whether one more request may begin beside those that are under way.
+    /// Whether one more request may begin beside those that are under way, also in a crowd.
     pub(crate) const fn admits(&self, under_way: usize) -> bool {
         under_way < self.most.get()
     }
 
-    /// An exchange has ended, and the client was there.
-    pub(crate) fn answered(&self) {
+    /// An exchange has ended with an answer, or the client has been kept waiting.
+    pub(crate) fn grows(&self) {
         self.most.set(self.most.get().saturating_add(1));
     }
+}
 
-    /// A client has been kept waiting.
-    pub(crate) fn waited(&self) {
-        self.most.set(self.most.get().saturating_add(PATIENTLY));
+impl Rush {
+    /// Whether there is no crowd. If so, one more request counts as begun.
+    pub(crate) fn admits(&self, now: Instant) -> bool {
+        let is_over = |since: Instant| now.saturating_duration_since(since) >= PAUSE;
+        if self.since.get().is_none_or(is_over) {
+            self.since.set(Some(now));
+            self.begun.set(0);
+        }
+        let begun = self.begun.get();
+        let admits = begun < CROWD;
+        self.begun.set(begun + u32::from(admits));
+        admits
     }
 }
 
@@ -61,12 +82,22 @@ mod tests {
         let trust = Trust::new();
         assert!(trust.admits(AT_FIRST - 1));
         assert!(!trust.admits(AT_FIRST));
-        trust.answered();
+        trust.grows();
         assert!(trust.admits(AT_FIRST));
         assert!(!trust.admits(AT_FIRST + 1));
-        trust.waited();
-        assert!(trust.admits(AT_FIRST + PATIENTLY));
-        assert!(!trust.admits(AT_FIRST + PATIENTLY + 1));
+    }
+
+    #[test]
+    fn a_crowd_begins_in_one_breath_and_the_next_one_in_the_next() {
+        let rush = Rush::default();
+        let now = Instant::now();
+        for _ in 0..CROWD {
+            assert!(rush.admits(now));
+        }
+        assert!(!rush.admits(now));
+        assert!(!rush.admits(now + PAUSE / 2));
+        assert!(rush.admits(now + PAUSE));
+        assert!(rush.admits(now + PAUSE));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::{
     buffers::Buffers, date::HttpDate, deadline::Deadlines, exchange::Scratch, pool::Pools,
+    trust::Rush,
 };
 use crate::{
     balance::Bell,
@@ -59,6 +60,8 @@ pub(crate) struct Worker {
     strain: Cell<Strain>,
     draining: Cell<bool>,
     stopping: Cell<bool>,
+    /// Requests over HTTP/2 that have just begun.
+    pub(crate) rush: Rush,
     connections: Cell<usize>,
     empty: Notify,
 }
@@ -94,6 +97,7 @@ impl Worker {
             log_wanted: Notify::new(),
             draining: Cell::new(false),
             stopping: Cell::new(false),
+            rush: Rush::default(),
             connections: Cell::new(0),
             empty: Notify::new(),
         })

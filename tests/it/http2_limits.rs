@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 
 use crate::harness::{
-    Gateway, H2Client, Origin, RawH2, StreamEnd,
+    Gate, Gateway, H2Client, Origin, RawH2, StreamEnd,
     raw_h2::{block, frame},
     within,
 };
@@ -295,11 +295,12 @@ async fn case_28_who_does_not_take_what_it_was_answered_is_ended() {
     assert_eq!(gateway.stop().await.len(), STREAMS as usize);
 }
 
-/// A client begins with few requests at once and gets more by and by, also when all of its answers take long: each of
-/// them may wait for something.
-#[tokio::test]
-async fn as_many_requests_as_are_allowed_wait_for_their_answers_at_once() {
-    const STREAMS: u32 = 100;
+/// Clients, and requests of each, that are more than may begin in one breath.
+const CLIENTS: usize = 4;
+const STREAMS: u32 = 100;
+
+/// A gateway before an origin that holds its answers back.
+async fn gated() -> (Gateway, Origin, Gate) {
     let (origin, gate) = Origin::gated("late").await;
     let text = r#"
         [[listener]]
@@ -312,43 +313,38 @@ async fn as_many_requests_as_are_allowed_wait_for_their_answers_at_once() {
         endpoints = ["<app>"]
     "#;
     let gateway = Gateway::start(text, &[("app", &origin)]).await;
-    let mut raw = RawH2::over(gateway.connect().await).await;
+    (gateway, origin, gate)
+}
+
+/// In a crowd a client gets its requests through by and by, also when all of its answers take long: each of them may wait
+/// for something.
+#[tokio::test]
+async fn as_many_requests_as_are_allowed_wait_for_their_answers_at_once() {
+    let (gateway, _origin, gate) = gated().await;
     let head = block(&get(b"/"));
     let heads: Vec<u8> = (0..STREAMS)
         .flat_map(|number| frame(HEADERS, ALL_OF_A_HEAD, 2 * number + 1, &head))
         .collect();
-    raw.bytes(&heads).await;
-    gate.reached(STREAMS as usize).await;
-    gate.open();
-    for _ in 0..STREAMS {
-        let head = loop {
-            let frame = raw.next_frame().await.expect("a frame");
-            if frame.kind == HEADERS {
-                break frame;
-            }
-        };
-        assert_eq!(head.stream % 2, 1);
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut raw = RawH2::over(gateway.connect().await).await;
+        raw.bytes(&heads).await;
+        clients.push(raw);
     }
-    gateway.records(STREAMS as usize).await;
+    gate.reached(CLIENTS * STREAMS as usize).await;
+    gate.open();
+    for raw in &mut clients {
+        for _ in 0..STREAMS {
+            while raw.next_frame().await.expect("a frame").kind != HEADERS {}
+        }
+    }
+    gateway.records(CLIENTS * STREAMS as usize).await;
 }
 
 /// Requests that wait for their turn are given up like all others, and those behind them have theirs.
 #[tokio::test]
-async fn a_request_that_is_given_up_before_its_turn_is_none_of_the_endpoint() {
-    const STREAMS: u32 = 60;
-    let (origin, gate) = Origin::gated("late").await;
-    let text = r#"
-        [[listener]]
-        name = "web"
-        address = "127.0.0.1:0"
-        [[route]]
-        name = "all"
-        upstream = "app"
-        [upstream.app]
-        endpoints = ["<app>"]
-    "#;
-    let gateway = Gateway::start(text, &[("app", &origin)]).await;
-    let mut raw = RawH2::over(gateway.connect().await).await;
+async fn requests_that_are_given_up_before_their_turn_hold_up_nobody() {
+    let (gateway, origin, gate) = gated().await;
     let (kept, gone) = (block(&get(b"/kept")), block(&get(b"/gone")));
     let mut bytes = Vec::new();
     for number in 0..STREAMS {
@@ -358,13 +354,21 @@ async fn a_request_that_is_given_up_before_its_turn_is_none_of_the_endpoint() {
     for number in (1..STREAMS).step_by(2) {
         bytes.extend(frame(RST_STREAM, 0, 2 * number + 1, &8u32.to_be_bytes()));
     }
-    raw.bytes(&bytes).await;
-    gate.reached(STREAMS as usize / 2).await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut raw = RawH2::over(gateway.connect().await).await;
+        raw.bytes(&bytes).await;
+        clients.push(raw);
+    }
+    let half = CLIENTS * STREAMS as usize / 2;
+    gate.reached(half).await;
     gate.open();
-    let records = gateway.records(STREAMS as usize).await;
+    let records = gateway.records(2 * half).await;
     let given_up = records
         .iter()
         .filter(|record| record.text("status") == "499");
-    assert_eq!(given_up.count(), STREAMS as usize / 2);
-    assert!(origin.seen().iter().all(|seen| seen.target == "/kept"));
+    assert_eq!(given_up.count(), half);
+    let seen = origin.seen();
+    let answered = seen.iter().filter(|seen| seen.target == "/kept");
+    assert_eq!(answered.count(), half);
 }

@@ -83,21 +83,21 @@ impl Http2 {
         Rc::new(Self(RefCell::new(state)))
     }
 
-    /// Reads and writes what can be, and tells what has come of it. Requests that somebody waits for are left where
-    /// they are unless one is `wanted`.
+    /// Reads and writes what can be, and tells what has come of it. A request that somebody waits for is left where it is
+    /// unless it `may_begin`, and so is what comes behind it.
     pub(crate) fn poll_turn(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
         socket: &mut Socket,
         knows_failure: bool,
-        wanted: bool,
+        may_begin: impl Fn() -> bool,
     ) -> Poll<Turn> {
         let mut state = self.0.borrow_mut();
         state.runs(cx);
+        let mut is_held = false;
         loop {
-            if (wanted || !state.holds_request())
-                && let Some(arrival) = state.arrivals.pop_front()
-            {
+            is_held = state.holds_request() && (is_held || !may_begin());
+            if !is_held && let Some(arrival) = state.arrivals.pop_front() {
                 drop(state);
                 return Poll::Ready(self.turn_of(arrival));
             }
@@ -106,7 +106,7 @@ impl Http2 {
                 break;
             }
             let heard = state.poll_receive(cx, socket).is_ready();
-            if !heard && (state.arrivals.is_empty() || !wanted && state.holds_request()) {
+            if !heard && (is_held || state.arrivals.is_empty()) {
                 break;
             }
         }

@@ -46,6 +46,11 @@ async fn start_with(keys: &str, bytes: usize) -> (Gateway, Origin) {
         http::Response::new(Full::new(Bytes::from(vec![b'x'; bytes])))
     })
     .await;
+    (before(&origin, keys).await, origin)
+}
+
+/// A gateway with these keys of the listener before this origin.
+async fn before(origin: &Origin, keys: &str) -> Gateway {
     let text = format!(
         r#"
         [[listener]]
@@ -59,8 +64,7 @@ async fn start_with(keys: &str, bytes: usize) -> (Gateway, Origin) {
         endpoints = ["<app>"]
         "#
     );
-    let gateway = Gateway::start(&text, &[("app", &origin)]).await;
-    (gateway, origin)
+    Gateway::start(&text, &[("app", origin)]).await
 }
 
 /// A client whose first setting is the window of each stream.
@@ -302,18 +306,7 @@ const STREAMS: u32 = 100;
 /// A gateway before an origin that holds its answers back.
 async fn gated() -> (Gateway, Origin, Gate) {
     let (origin, gate) = Origin::gated("late").await;
-    let text = r#"
-        [[listener]]
-        name = "web"
-        address = "127.0.0.1:0"
-        [[route]]
-        name = "all"
-        upstream = "app"
-        [upstream.app]
-        endpoints = ["<app>"]
-    "#;
-    let gateway = Gateway::start(text, &[("app", &origin)]).await;
-    (gateway, origin, gate)
+    (before(&origin, "").await, origin, gate)
 }
 
 /// In a crowd a client gets its requests through by and by, also when all of its answers take long: each of them may wait
